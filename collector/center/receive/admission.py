@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether a message may enter the journal: size, topic, checksum, plant, signature, units, and that it can be read.
+"""The checks before a message may enter the journal: size, topic, checksum, plant, signature, units, decoding.
 
-Pure but for the key files read at the start; keys enrolled while it runs come from `keys`. Whatever
-bytes come, the answer is an arrival for the journal; checks go from cheap to dear and nothing is unpacked for a
-stranger. The codes a plant may be told:
+Pure except for the key files read at the start; keys enrolled later come from `keys`. Every message, whatever its
+bytes, becomes an arrival for the journal; checks go from cheap to expensive, and nothing from an unknown sender is
+decompressed. The codes that a plant may receive:
 
 oversized · topic · malformed · bad_checksum · unknown_version · wrong_topic (the header names another plant or gateway
 than the topic) · unknown_plant · unknown_key · bad_signature · foreign_unit · epoch_conflict (found by the journal);
 and the curable ones of `batch_bounds.py`: time_out_of_range · too_many_days · too_many_gaps · over_share, with
 too_many_streams (found by the journal)
 
-Of a batch of schema version 2 only the index is decoded here; where the columns turn out to be none, sealing tells it
-(bad_columns).
+Of a batch of schema version 2 only the index is decoded here; malformed columns are found at sealing (bad_columns).
 """
 
 from __future__ import annotations
@@ -39,9 +38,10 @@ MAX_STATE_BYTES: Final = 65_536
 
 @dataclass(frozen=True, slots=True)
 class EnrolledPlant:
-    """Who may send for which units. No key, also none revoked: a trial plant, whose batches are taken unsigned.
+    """An enrolled plant: its units, and the keys that sign for them.
 
-    `revoked`: key id to the words for it.
+    Without any key, also without revoked ones, it is a trial plant, whose batches are accepted unsigned. `revoked`: key
+    id to the reason.
     """
 
     units: frozenset[str]
@@ -50,7 +50,7 @@ class EnrolledPlant:
 
     @property
     def signs(self) -> bool:
-        """Whether a batch must be signed; a plant whose every key was revoked sends nothing that is taken."""
+        """True if a batch must be signed. It must even where every key was revoked: then nothing is accepted."""
         return bool(self.keys or self.revoked)
 
 
@@ -58,7 +58,7 @@ def plants_of(settings: CenterSettings) -> dict[str, EnrolledPlant]:
     """The plants of center.toml with the keys it names.
 
     Raises:
-        ConfigError: a key file is missing or is none.
+        ConfigError: a key file is missing, or is not a key.
     """
     plants = {}
     for plant in settings.plant:
@@ -68,9 +68,9 @@ def plants_of(settings: CenterSettings) -> dict[str, EnrolledPlant]:
 
 
 class Admission:
-    """The checks, with the plants enrolled. Any thread may use it, also while the plants are replaced.
+    """Admits or rejects messages of the enrolled plants. Thread-safe, also while the plants are replaced.
 
-    `clock`: the center's, which the times of records are held against.
+    `clock`: the center's; record times are compared with it.
     """
 
     def __init__(
@@ -88,20 +88,20 @@ class Admission:
         """Read the public keys that the settings name.
 
         Raises:
-            ConfigError: a key file is missing or is none.
+            ConfigError: a key file is missing, or is not a key.
         """
         return cls(root=settings.mqtt.root, plants=plants_of(settings), limits=settings.receiver, clock=clock)
 
     def replace_plants(self, plants: Mapping[str, EnrolledPlant]) -> None:
-        """Check by these from the next message on."""
+        """Use these plants from the next message on."""
         self._plants = plants
 
     def replace_shares(self, used: Mapping[str, int]) -> None:
-        """Take these bytes, by plant, for what each uses of the disk; what is admitted from now on is added to it."""
+        """Set the bytes of disk that each plant uses; later admissions are added to them."""
         self._used = Counter(used)
 
     def admit(self, topic: str, payload: bytes) -> Arrival | None:
-        """What the journal is to do with a message; None: nothing (a state message that says nothing usable)."""
+        """Check a message: an arrival for the journal, or None for a state message without usable content."""
         try:
             address = wire.parse_topic(self._root, topic)
         except Garbled as error:
@@ -143,8 +143,9 @@ class Admission:
             gateway=address.gateway,
             epoch=envelope.stream.epoch,
             sequence=envelope.sequence,
-            # Of the signed header, which holds the body's own: the frame around the two can be written in several ways,
-            # and who changes only that must not be able to make the plant's batch look like a conflict.
+            # Hash the signed header, which includes the body's hash: the frame around the two can be written in several
+            # ways,
+            # and a change of the frame alone must not make the plant's batch look like a conflict.
             sha256=hashlib.sha256(envelope.header).digest(),
             payload=payload,
             record_count=envelope.record_count,
@@ -156,8 +157,10 @@ class Admission:
         )
 
     def _take_share(self, plant: str, size: int) -> None:
-        """Raises:
-        Garbled: over_share: with this batch the plant would use more of the disk than is its own.
+        """Add a batch to the disk use of its plant.
+
+        Raises:
+            Garbled: over_share: with this batch the plant would use more of the disk than its share.
         """
         most = self._limits.max_bytes_per_plant
         if self._used[plant] + size > most:
@@ -170,7 +173,7 @@ class Admission:
         self._used[plant] += size
 
     def _authenticate(self, address: wire.Address, envelope: wire.Envelope) -> EnrolledPlant:
-        """The plant that sent it.
+        """The plant that sent a batch.
 
         Raises:
             Garbled: codes wrong_topic, unknown_plant, unknown_key, bad_signature.
@@ -218,6 +221,6 @@ class Admission:
         )
 
     def admit_all(self, messages: Iterable[tuple[str, bytes]]) -> list[Arrival]:
-        """`admit` over a group of (topic, payload)."""
+        """`admit` for a group of (topic, payload)."""
         arrivals = (self.admit(topic, payload) for topic, payload in messages)
         return [arrival for arrival in arrivals if arrival is not None]

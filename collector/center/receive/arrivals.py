@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What admission hands to the journal: a batch that passed, one that did not, or a word of a gateway about itself."""
+"""The results of admission for the journal: an accepted batch, a rejected one, or a gateway's state message."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ StreamKey = tuple[str, str, int]  # plant, gateway, epoch
 
 @dataclass(frozen=True, slots=True)
 class UnitPart:
-    """What one batch holds of one unit on one local day (ISO text). `minutes`: as in the unit_day table."""
+    """The records of one unit on one local day (ISO text) in one batch. `minutes`: as in the unit_day table."""
 
     unit: str
     day: str
@@ -24,10 +24,10 @@ class UnitPart:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Accepted:
-    """A batch that passed every check, with what the journal indexes it by.
+    """A batch that passed every check, with the facts by which the journal indexes it.
 
-    `sha256`: of its header, which names the body's. `first_ms`, `last_ms`: of its records, else of its gaps. `parts`:
-    one per unit and local day.
+    `sha256`: of its header, which includes the body's hash. `first_ms`, `last_ms`: of its records, else of its gaps.
+    `parts`: one per unit and local day.
     """
 
     plant: str
@@ -45,15 +45,15 @@ class Accepted:
 
     @property
     def stream(self) -> StreamKey:
-        """Whose sequence it is in."""
+        """The stream of the batch's sequence."""
         return self.plant, self.gateway, self.epoch
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """What can't be accepted. `epoch` and `sequence` are None where the header can't be read.
+    """A refused message. `epoch` and `sequence` are None where the header can't be read.
 
-    `authentic`: the plant's own signature (or its trial setting) vouches for plant, gateway, epoch and sequence.
+    `authentic`: plant, gateway, epoch and sequence are proved by the plant's own signature (or need none in a trial).
     """
 
     plant: str
@@ -70,7 +70,7 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class AgentState:
-    """What a gateway said on its state topic."""
+    """A gateway's message on its state topic."""
 
     plant: str
     gateway: str

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""补召 followed: who asked which gateway for what, and what came of it, read from what arrived since."""
+"""The record of 补召: who asked which gateway for which data, and the answers that have arrived since."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from collector.center.receive.send_ask import asks_for, gateways_by_folder, publ
 from collector.center.settings import CenterSettings
 from collector.model.interval import Interval
 
-# A broker drops the older of two connections of one client id: one ask at a time in a process.
+# A broker drops the older of two connections with one client id: one ask at a time in a process.
 _asking: Final = threading.Lock()
 
 
@@ -32,7 +32,7 @@ def ask_again(
 ) -> list[wire.Ask]:
     """Ask every gateway of a unit's plant again for an interval; returns when the broker has the asks.
 
-    Called in a thread: it runs a loop of its own for as long as the broker takes.
+    Called in a thread: it runs an event loop of its own until the broker has answered.
 
     Raises:
         Denied: the role may not ask.
@@ -56,7 +56,7 @@ def ask_again(
 
 
 def record_asks(connection: Connection, asks: Sequence[wire.Ask], *, actor: Actor, now_ms: int) -> None:
-    """Write down asks by unit and interval that are about to be published.
+    """Record asks by unit and interval that are about to be published.
 
     Raises:
         Denied: the role may not ask.
@@ -81,7 +81,7 @@ def record_asks(connection: Connection, asks: Sequence[wire.Ask], *, actor: Acto
 
 
 def forget_asks(connection: Connection, asks: Sequence[wire.Ask], *, actor: Actor, now_ms: int) -> None:
-    """Take asks back that could not be published; the audit log keeps that they were tried."""
+    """Delete the record of asks that could not be published; the audit log keeps the attempt."""
     for each in asks:
         connection.execute(delete(asked).where(asked.c.id == each.id))
         subject, detail = each.unit or "", {"id": each.id}
@@ -90,10 +90,10 @@ def forget_asks(connection: Connection, asks: Sequence[wire.Ask], *, actor: Acto
 
 
 def list_asks(connection: Connection, *, plant: str = "", unit: str = "", limit: int = 200) -> list[dict[str, Any]]:
-    """Asks, newest first, each with what came since from that gateway for that time.
+    """Asks, newest first, each with the data that arrived since from that gateway for that time.
 
-    `new_batches`: batches not held before; `repeats`: batches that came again; `gap_reasons`: what its gap records for
-    the unit say; `state`: `answered` as soon as any of them came, else `open`.
+    `new_batches`: batches not held before; `repeats`: batches that came again; `gap_reasons`: reasons of its gap
+    records for the unit; `state`: `answered` as soon as any of them came, else `open`.
     """
     query = select(asked).order_by(asked.c.at_ms.desc(), asked.c.id).limit(limit)
     for column, wanted in ((asked.c.plant, plant), (asked.c.unit, unit)):

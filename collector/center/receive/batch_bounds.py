@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How much one batch may ask of the store: the window of its times, its days, gaps and units (center.toml [receiver]).
+"""Limits of one batch: the window of its times, its days, gaps and units (center.toml [receiver]).
 
-What the writer does for a batch grows with these numbers and not with its bytes: 216 bytes can hold 100 000 records of
-as many days. All of these refusals are curable: the same bytes pass once the window or the limit lets them.
+The writer's work for a batch grows with these numbers and not with its bytes: 216 bytes can hold 100 000 records of as
+many days. All of these refusals are curable: the same bytes pass once the window or the limit allows them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SECOND_MS: Final = 1000
 
 
 def check_bounds(found: BatchTimes, limits: ReceiverSettings, now_ms: int) -> None:
-    """Whether a batch stays within the limits at the center's time `now_ms`, UTC ms.
+    """Check a batch against the limits at the center's time `now_ms`, UTC ms.
 
     Raises:
         Garbled: codes time_out_of_range, too_many_days, too_many_gaps, over_share (too many units).
@@ -36,7 +36,7 @@ def check_bounds(found: BatchTimes, limits: ReceiverSettings, now_ms: int) -> No
             max_days_per_batch=limits.max_days_per_batch,
         )
         raise Garbled(message, code="too_many_days")
-    # A gap that names sequences only is worth a place too.
+    # A gap that names only sequences counts as one.
     gaps = sum(max(1, len(gap.units)) for gap in found.gaps)
     if gaps > limits.max_gaps_per_batch:
         message = tr(
@@ -58,7 +58,7 @@ def check_bounds(found: BatchTimes, limits: ReceiverSettings, now_ms: int) -> No
 def _check_window(found: BatchTimes, limits: ReceiverSettings, now_ms: int) -> None:
     first_ms = now_ms - limits.max_age_days * DAY_MS
     last_ms = now_ms + round(limits.max_future_s * _SECOND_MS)
-    # A gap of no unit says nothing of any time: it closes a hole in the sequences.
+    # A gap without units has no time: it only closes a hole in the sequences.
     ends = [end for gap in found.gaps if gap.units for end in (gap.from_ms, gap.to_ms)]
     for unit in found.units:
         if len(unit.time_utc_ms):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which local days a batch touches, and which day files it makes stale; kept in the committing transaction.
+"""The local days of a batch, and the day files that it makes stale; recorded in the committing transaction.
 
-A late record makes stale the file of its day; the file of the day before, where it lies in that one's tail; and, where
-it became its unit's last record of the day, every later file whose head shows it: up to the unit's next day with
-records (usually just the next day).
+A late record makes stale: the file of its day; the file of the day before, where the record is within that file's tail;
+and, where it became its unit's last record of the day, every later file whose head shows it: up to the unit's next day
+with records (usually just the next day).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from collector.center.receive.stream_state import given_rows, select_keys
 from collector.model.interval import DAY_MS, LOCAL_OFFSET_MS, Interval, day_interval, local_day, local_midnight_ms
 from collector.wire import BatchTimes
 
-EDGE_MS: Final = 900_000  # of the next day, at the tail of a day file
+EDGE_MS: Final = 900_000  # of the next day, included in a day file as its tail
 MINUTE_MS: Final = 60_000
 MINUTES: Final = 1440
 _AFTER_ALL: Final = "9999-12-31"
@@ -33,7 +33,7 @@ _BEFORE_ALL: Final = {"first_ms": 1 << 62, "last_ms": -(1 << 62)}
 
 
 def parts_of(times: BatchTimes) -> tuple[UnitPart, ...]:
-    """What a batch holds, by unit and day."""
+    """The parts of a batch by unit and day."""
     return tuple(p for u in times.units if len(u.time_utc_ms) for p in split_days(u.unit, u.time_utc_ms))
 
 
@@ -41,7 +41,7 @@ def split_days(unit: str, times_ms: npt.NDArray[np.int64]) -> tuple[UnitPart, ..
     """The parts of a unit's record times, one per local day, in the order of the days. Times may be in any order."""
     first, last = int(times_ms.min()), int(times_ms.max())
     number, last_number = (first + LOCAL_OFFSET_MS) // DAY_MS, (last + LOCAL_OFFSET_MS) // DAY_MS
-    if number == last_number:  # nearly always: a batch is a minute
+    if number == last_number:  # the usual case: a batch is a minute
         return (_part(unit, number, times_ms, first, last),)
     numbers = (times_ms + LOCAL_OFFSET_MS) // DAY_MS
     ordered = times_ms[np.argsort(numbers, kind="stable")]
@@ -90,11 +90,11 @@ def record_parts(connection: Connection, fresh: Sequence[Accepted], now_ms: int)
 
 
 def _merge_unit_days(connection: Connection, sums: dict[_UnitDay, _Sum]) -> list[_UnitDay]:
-    """Returns those whose last record of the day is now another one."""
+    """Add batches to the days of their units; returns the unit days whose last record changed."""
     stored = _lock_unit_days(connection, sums)
     missing = [key for key in sorted(sums) if key not in stored]
     if missing:
-        # An empty row first, so that two receivers that see a new day at once meet in the row and not in an error.
+        # Insert an empty row first: two receivers with the same new day then wait for its lock instead of failing.
         empty = {"received": 0, "minutes": bytes(MINUTES // 8)} | _BEFORE_ALL
         rows = [empty | dict(zip(("plant", "unit", "day"), key, strict=True)) for key in missing]
         connection.execute(insert_new(connection, unit_day), rows)
@@ -114,7 +114,7 @@ def _merge_unit_days(connection: Connection, sums: dict[_UnitDay, _Sum]) -> list
     return [key for key, total in sums.items() if total.last_ms > int(stored[key].last_ms)]
 
 
-# Built once: making an expression costs more than running it.
+# Built once: building an expression takes longer than running it.
 _UPDATE_UNIT_DAY: Final = (
     update(unit_day)
     .where(unit_day.c.plant == bindparam("key_plant"), unit_day.c.unit == bindparam("key_unit"))
@@ -137,7 +137,7 @@ def _lock_unit_days(connection: Connection, keys: Iterable[_UnitDay]) -> dict[_U
 def _mark_stale(
     connection: Connection, sums: dict[_UnitDay, _Sum], became_last: Sequence[_UnitDay], now_ms: int
 ) -> None:
-    """Three statements, however many days there are, and one run of a fourth for each day file that is there."""
+    """Mark the stale day files: three statements, whatever the number of days, and an update per existing day file."""
     days = {(plant, day) for plant, _, day in sums}
     edge_ms = {day: local_midnight_ms(date.fromisoformat(day)) + EDGE_MS for _, day in days}
     spans = {(plant, day, day) for plant, day in days}
@@ -153,7 +153,7 @@ def _mark_stale(
 
 
 def _next_days(connection: Connection, became_last: Iterable[_UnitDay]) -> dict[_UnitDay, str]:
-    """Each unit's next day with records, where the head shows the record that is now the last of its day."""
+    """Each unit's next day with records: the head of that day's file shows the record that is now the last."""
     later = unit_day.alias("later")
     same_unit = (later.c.plant == unit_day.c.plant) & (later.c.unit == unit_day.c.unit)
     following = select(func.min(later.c.day)).where(same_unit & (later.c.day > unit_day.c.day)).scalar_subquery()
@@ -164,7 +164,7 @@ def _next_days(connection: Connection, became_last: Iterable[_UnitDay]) -> dict[
 
 
 def _disjoint(spans: Iterable[_Span]) -> list[_Span]:
-    """The same days in spans that do not overlap, so that each day is found once."""
+    """The same days as spans without overlap, so that each day is found once."""
     merged: list[_Span] = []
     for plant, first, last in sorted(spans):
         if merged and merged[-1][0] == plant and first <= merged[-1][2]:
@@ -175,7 +175,7 @@ def _disjoint(spans: Iterable[_Span]) -> list[_Span]:
 
 
 def _lake_days_in(connection: Connection, spans: Iterable[_Span]) -> list[tuple[str, str]]:
-    """Plant and day of the day files, sealed or to be, in disjoint spans; in the order in which they are locked."""
+    """Plant and day of the day files, sealed or due, in disjoint spans; in the order in which they are locked."""
     columns = (lake_day.c.plant, lake_day.c.day)
     given, (plant, first, last) = given_rows(connection, spans, (*columns, lake_day.c.day))
     inside = (lake_day.c.plant == plant) & lake_day.c.day.between(first, last)
@@ -186,10 +186,11 @@ def _lake_days_in(connection: Connection, spans: Iterable[_Span]) -> list[tuple[
 def mark_interval_stale(
     connection: Connection, plant: str, unit: str, interval: Interval, now_ms: int, *, make_days: bool
 ) -> None:
-    """Have every day file sealed anew that shows values of a unit in an interval: its days, the one before (whose tail
-    it may be) and later ones up to the unit's next with records (whose head it may be).
+    """Mark every day file stale that shows values of a unit in an interval.
 
-    `make_days`: also days of the interval for which nothing was ever received.
+    These are the interval's days, the day before (as its tail may reach in) and later ones up to the unit's next day
+    with records (as its head may show the last record). `make_days`: also days of the interval for which nothing was
+    ever received.
     """
     first, last = local_day(interval.start_ms), local_day(interval.end_ms - 1)
     if make_days:
@@ -206,10 +207,10 @@ def mark_interval_stale(
 def rewrite_unit_days(
     connection: Connection, keys: Collection[_UnitDay], kept: Iterable[tuple[str, UnitPart]], now_ms: int
 ) -> None:
-    """Have these days of units say what `kept` (plants and parts) says of them, now that some batches went out of them;
-    every day file that showed their records is to be sealed anew.
+    """Reset days of units to the content of `kept` (plants and parts), after some batches were removed from them.
 
-    `kept` is read after the rows are locked: a receiver that adds to them waits, and adds afterwards.
+    Every day file with records of the removed batches is marked stale. `kept` is read after the rows are locked: a
+    receiver that adds to them waits, and adds afterwards.
     """
     _lock_unit_days(connection, keys)
     sums: dict[_UnitDay, _Sum] = defaultdict(_Sum)
@@ -217,7 +218,7 @@ def rewrite_unit_days(
         if (plant, part.unit, part.day) in keys:
             sums[plant, part.unit, part.day].add(part)
     for plant, unit, day in sorted(set(keys) - sums.keys()):
-        # No row, as before the first record: a row says that the day has a last one.
+        # Delete the row, as before the first record: a row means that the day has a last record.
         where = (unit_day.c.plant == plant) & (unit_day.c.unit == unit) & (unit_day.c.day == day)
         connection.execute(delete(unit_day).where(where))
     changed = [
@@ -237,7 +238,7 @@ def rewrite_unit_days(
 
 
 def _stretches(keys: Iterable[_UnitDay]) -> list[tuple[str, str, Interval]]:
-    """Days of units as intervals, those that follow one another as one."""
+    """Days of units as intervals, consecutive days joined."""
     found: list[tuple[str, str, Interval]] = []
     for plant, unit, day in sorted(keys):
         interval = day_interval(date.fromisoformat(day))
@@ -248,9 +249,9 @@ def _stretches(keys: Iterable[_UnitDay]) -> list[tuple[str, str, Interval]]:
 
 
 def mark_resealed(connection: Connection, plant: str, days: Iterable[str]) -> None:
-    """Make stale the files of these days, and those that show their records at the head or at the tail.
+    """Make stale the files of these days, and files that show their records at the head or at the tail.
 
-    They are due at once: nothing more is waited for.
+    They are due at once, without the usual waiting time.
     """
     stale: set[str] = set()
     for day in days:

@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What arrived, exactly once: step 6's journal.
+"""The journal of step 6: every arrival is stored exactly once.
 
-A group of arrivals is committed in one transaction, and only what that transaction says is acknowledged. Invariants:
+A group of arrivals is committed in one transaction, and only the result of that transaction is acknowledged.
+Invariants:
 
 - A batch id (plant, gateway, epoch, sequence) is stored at most once. The same bytes again are a repeat: counted and
   acknowledged again. Other bytes under a stored id (a cloned disk) go to quarantine and are refused `epoch_conflict`.
-- `through` and the ranges beyond it are computed in the committing transaction from what is committed, refused or
-  declared lost by gap records; order, repetition and grouping of arrivals do not change them.
-- A refusal counts as settled only when its code is final and its sender was authenticated: anybody may send rubbish
-  under a plant's next sequence, and the plant's own batch must still be wanted then. A curable refusal leaves a hole:
+- `through` and the ranges beyond it are computed in the committing transaction from the sequences that are committed,
+  refused or declared lost by gap records; order, repetition and grouping of arrivals do not change them.
+- A refusal counts as settled only when its code is final and its sender was authenticated: anybody may send garbage
+  under a plant's next sequence, and the plant's own batch must still be accepted then. A curable refusal leaves a hole:
   the plant keeps the batch and offers it again, and it is committed once it is within the limits.
-- What one batch costs does not depend on what its plant sent before: streams of a plant and ranges of a stream are
-  bounded, and a batch that would go beyond is refused (curable).
+- The cost of one batch does not depend on the batches its plant sent before: streams of a plant and ranges of a stream
+  are bounded, and a batch that would go beyond is refused (curable).
 - A sequence declared lost or refused that arrives after all is committed: data is better than its absence.
 """
 
@@ -32,14 +33,14 @@ from collector.center.receive import day_index, quarantine, ranges, stream_room,
 from collector.center.receive.arrivals import Accepted, AgentState, Arrival, Rejected, StreamKey
 from collector.model.record import GapRecord
 
-MAX_ALSO: Final = 256  # ranges beyond `through` named in one ack; the rest come with later ones
-MAX_GATEWAYS: Final = 100  # of a plant, of which a state is kept
+MAX_ALSO: Final = 256  # ranges beyond `through` named in one ack; later acks name the rest
+MAX_GATEWAYS: Final = 100  # gateways of a plant whose state is kept
 MAX_RANGES: Final = 1024  # settled ranges of one stream: all of them are read with each of its batches
 
 
 @dataclass(frozen=True, slots=True)
 class DueAck:
-    """What is to be acknowledged to one stream after the commit."""
+    """The acknowledgement due to one stream after the commit."""
 
     plant: str
     gateway: str
@@ -49,13 +50,13 @@ class DueAck:
     refused: tuple[tuple[int, str], ...]
 
     def covers(self, sequence: int) -> bool:
-        """Whether the store is done with `sequence`."""
+        """True if `sequence` is settled in the store."""
         return sequence <= self.through or any(first <= sequence <= last for first, last in self.also)
 
 
 @dataclass
 class _Touched:
-    """What one group does to one stream."""
+    """The effect of one group on one stream."""
 
     cover: list[ranges.Range] = field(default_factory=list)
     refused: list[tuple[int, str]] = field(default_factory=list)
@@ -66,7 +67,7 @@ class _Touched:
 
 @dataclass(frozen=True)
 class GroupResult:
-    """What a committed group was: counts of each outcome, and the acknowledgements now due."""
+    """The result of a committed group: counts of each outcome, and the acknowledgements now due."""
 
     settled: tuple[DueAck, ...]
     committed: int
@@ -86,7 +87,7 @@ def commit_group(
 ) -> GroupResult:
     """Store a group of arrivals in the transaction of `connection`; acknowledge the result after its commit.
 
-    `max_streams`: of one plant's gateways.
+    `max_streams`: limit for the gateways of one plant together.
     """
     touched: dict[StreamKey, _Touched] = defaultdict(_Touched)
     rejected = [a for a in arrivals if isinstance(a, Rejected)]
@@ -124,7 +125,7 @@ def commit_group(
 def _split(
     connection: Connection, ids: Mapping[StreamKey, int], by_stream: Mapping[StreamKey, Sequence[Accepted]]
 ) -> tuple[dict[Accepted, int], int, list[Rejected]]:
-    """New batches with how often each came again in this group; the number of repeats; and the conflicts."""
+    """New batches with the number of their repeats in this group; the number of all repeats; and the conflicts."""
     numbered = [(ids[key], arrival) for key in sorted(by_stream) for arrival in by_stream[key]]
     stored = stream_state.stored_hashes(connection, {(number, a.sequence) for number, a in numbered})
     new: dict[tuple[int, int], Accepted] = {}
@@ -215,18 +216,18 @@ def _refuse(
     now_ms: int,
     limits: tuple[int, int],
 ) -> None:
-    """Put refusals into quarantine, as far as `limits` (bytes, rows) let, and note whom to tell."""
+    """Put refusals into quarantine within `limits` (bytes, rows), and note the streams to inform."""
     place: quarantine.Room | None = None
     for refusal in rejected:
         place = place or quarantine.Room.find(connection, max_bytes=limits[0], max_rows=limits[1])
         quarantine.keep(connection, refusal, now_ms, place)
         if refusal.epoch is None or refusal.sequence is None:
-            continue  # nobody can be told which batch was meant
+            continue  # the batch can't be identified, so nobody is informed
         key = (refusal.plant, refusal.gateway, refusal.epoch)
         if key not in touched:
             touched[key].known = False
         settles = refusal.authentic and refusal.code not in wire.CURABLE
-        # Where there is no room for its stream or range, a final refusal is told and not written down.
+        # Without room for its stream or range, a final refusal is sent but not recorded.
         if settles and streams_room.takes([(key, (refusal.sequence, refusal.sequence))]):
             touched[key].known = True
             touched[key].refused.append((refusal.sequence, refusal.code))
@@ -236,9 +237,9 @@ def _refuse(
 
 
 def readmit(connection: Connection, admit: Callable[[str, bytes], Arrival | None], *, now_ms: int) -> GroupResult:
-    """Look at the quarantine again with today's keys and units; what passes is committed and leaves it.
+    """Check the quarantine again with today's keys and units; batches that pass are committed and leave it.
 
-    The plant hears of it with its next acknowledgement.
+    The plant is informed by its next acknowledgement.
     """
     passed: list[Arrival] = []
     for number, topic, kept in quarantine.candidates(connection):
@@ -246,7 +247,7 @@ def readmit(connection: Connection, admit: Callable[[str, bytes], Arrival | None
         if isinstance(arrival, Accepted):
             passed.append(arrival)
             quarantine.release(connection, number)
-    # What turns out to conflict with a batch that came since goes back to the quarantine: nothing is lost here.
+    # A batch that now conflicts with a later one goes back to the quarantine: nothing is lost here.
     return commit_group(connection, passed, now_ms=now_ms, quarantine_max_bytes=1 << 62)
 
 
@@ -257,7 +258,7 @@ def _settle(
     added: Mapping[int, int],
     now_ms: int,
 ) -> tuple[DueAck, ...]:
-    """Extend the streams' covered ranges and say what the acknowledgements may now promise."""
+    """Extend the streams' covered ranges, and make the acknowledgements from them."""
     others = touched.keys() - ids.keys()
     known = stream_state.make_streams(connection, {key for key in others if touched[key].known}, now_ms)
     numbers = {**ids, **known, **stream_state.lock_streams(connection, others - known.keys())}
@@ -281,14 +282,14 @@ def _settle(
 def _promise(key: StreamKey, touched: _Touched, after: list[ranges.Range]) -> DueAck:
     through = ranges.through(after)
     beyond = [r for r in after if r[0] > through]
-    # What a stranger sent under a sequence that is settled is no news for the plant; nor is what was cured since.
+    # A stranger's batch under a settled sequence does not concern the plant; nor does a refusal cured since.
     unsettled = [u for u in touched.unsettled if not ranges.holds(after, u[0])]
     refused = tuple(dict.fromkeys(touched.refused + unsettled))
     return DueAck(*key, through, _most_wanted(beyond, touched.seen), refused)
 
 
 def _most_wanted(beyond: list[ranges.Range], seen: Sequence[int]) -> tuple[ranges.Range, ...]:
-    """At most MAX_ALSO ranges: those of the batches just seen first, then the lowest."""
+    """At most MAX_ALSO ranges: first those of the batches just received, then the lowest."""
     if len(beyond) <= MAX_ALSO:
         return tuple(beyond)
     now = {r for sequence in seen if (r := ranges.find(beyond, sequence)) is not None}
@@ -300,7 +301,7 @@ def _store_state(connection: Connection, state: AgentState, now_ms: int) -> None
     where = (agent_state.c.plant == state.plant) & (agent_state.c.gateway == state.gateway)
     values = {"received_ms": now_ms, "bytes": state.payload}
     if not connection.execute(update(agent_state).where(where).values(values)).rowcount:
-        # Nothing signs a state: a plant may say what it likes, but not fill the store and everybody's page with names.
+        # States are unsigned: a plant must not be able to fill the store and everybody's page with invented gateways.
         named = select(func.count()).select_from(agent_state).where(agent_state.c.plant == state.plant)
         if connection.execute(named).scalar_one() >= MAX_GATEWAYS:
             return

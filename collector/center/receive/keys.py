@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Plant keys enrolled and revoked in the store, beside those of center.toml, without a restart.
 
-What counts is what center.toml names and what was enrolled, less what was revoked. A revoked key stays so: a new one is
-enrolled. Its batches go to quarantine as `unknown_key`; the plant sends them again, signed with a key that counts.
+Valid keys are those of center.toml and the enrolled ones, less the revoked ones. A revoked key stays revoked: a new one
+is enrolled. Batches signed with it go to quarantine as `unknown_key`; the plant sends them again, signed with a valid
+key.
 """
 
 from __future__ import annotations
@@ -37,11 +38,11 @@ logger: Final = logging.getLogger("collector.center.receive.keys")
 
 
 def enrol_key(connection: Connection, *, actor: Actor, plant: str, pem: bytes, now_ms: int) -> str:
-    """Take a plant's public key (PEM) from now on; its key id.
+    """Accept a plant's public key (PEM) from now on; returns its key id.
 
     Raises:
         Denied: the role may not.
-        ConfigError: it is no Ed25519 public key.
+        ConfigError: not an Ed25519 public key.
         StoreError: no such plant, or the key is enrolled for a plant, or was revoked.
     """
     actor.require(Permission.ADMINISTER)
@@ -68,7 +69,7 @@ def enrol_key(connection: Connection, *, actor: Actor, plant: str, pem: bytes, n
 
 
 def revoke_key(connection: Connection, *, actor: Actor, plant: str, key_id: str, reason: str, now_ms: int) -> None:
-    """Take a key of a plant no longer, also one that center.toml names.
+    """Revoke a key of a plant, also one that center.toml names.
 
     Raises:
         Denied: the role may not.
@@ -82,7 +83,7 @@ def revoke_key(connection: Connection, *, actor: Actor, plant: str, key_id: str,
     found = connection.execute(select(plant_key.c.revoked_ms).where(where)).one_or_none()
     if found is not None and found.revoked_ms is not None:
         raise StoreError(tr("was revoked {time}", time=format_time(int(found.revoked_ms))), subject=key_id)
-    if found is None:  # of center.toml
+    if found is None:  # a key of center.toml
         connection.execute(insert(plant_key).values(values | {"plant": plant, "key_id": key_id, "public_key": ""}))
     else:
         connection.execute(update(plant_key).where(where).values(values))
@@ -91,9 +92,10 @@ def revoke_key(connection: Connection, *, actor: Actor, plant: str, key_id: str,
 
 
 def note_configured_keys(connection: Connection, plants: Mapping[str, EnrolledPlant], now_ms: int) -> None:
-    """Write into the audit log which keys center.toml names, by plant, where these are others than at the last start.
+    """Write the keys of center.toml into the audit log, by plant, where they changed since the last start.
 
-    No key: batches are taken unsigned. The file is not in the store, so that nothing else would show who was let in.
+    No key means that batches are accepted unsigned. The file is not in the store, so nothing else would record who was
+    given access.
     """
     actor = Actor.at_command_line("center.toml")
     for plant, known in sorted(plants.items()):
@@ -106,16 +108,17 @@ def note_configured_keys(connection: Connection, plants: Mapping[str, EnrolledPl
 
 
 def with_stored_keys(connection: Connection, plants: Mapping[str, EnrolledPlant]) -> dict[str, EnrolledPlant]:
-    """The plants of center.toml with the keys that count now."""
+    """The plants of center.toml with the keys that are valid now."""
     keys: dict[str, dict[str, Ed25519PublicKey]] = {plant: dict(known.keys) for plant, known in plants.items()}
     revoked: dict[str, dict[str, str]] = {plant: {} for plant in plants}
-    for plant, key_id in _revoked_by_log(connection):  # also where the row that says so is gone
+    for plant, key_id in _revoked_by_log(connection):  # holds even where the row of the revocation is gone
         if plant in plants and keys[plant].pop(key_id, None) is not None:
             revoked[plant][key_id] = "was revoked"
     for row in connection.execute(select(plant_key)):
         if row.plant not in plants:
             continue
-        if not row_holds(connection, plant_key, [row.id]):  # its batches wait at the plant until a key is enrolled
+        # batches signed with it stay at the plant until a valid key is enrolled
+        if not row_holds(connection, plant_key, [row.id]):
             keys[row.plant].pop(row.key_id, None)
             revoked[row.plant][row.key_id] = "is not as it was enrolled: `collector center check` says more"
             logger.error("key %s of %s: not as this program wrote it; it does not count", row.key_id, row.plant)
@@ -152,15 +155,15 @@ def list_keys(connection: Connection, plants: Mapping[str, EnrolledPlant]) -> li
 
 
 class KeyRing:
-    """The keys that count, brought up to date in an admission while it runs."""
+    """The valid keys, brought up to date in a running admission."""
 
     def __init__(self, settings: CenterSettings) -> None:
         self.plants = plants_of(settings)
         self._seen: tuple[int, int] | None = None
 
     def refresh(self, connection: Connection, admission: Admission) -> bool:
-        """Give the admission the keys of now, where anything was enrolled or revoked since; whether it was."""
-        # Rows are never deleted and a key is revoked once: these two numbers say whether anything happened.
+        """Update the admission's keys if any was enrolled or revoked since the last call; True if so."""
+        # Rows are never deleted and a key is revoked once, so these two numbers show every change.
         counts = select(func.count().label("rows"), func.count(plant_key.c.revoked_ms).label("revoked"))
         row = connection.execute(counts.select_from(plant_key)).one()
         seen = (int(row.rows), int(row.revoked))
@@ -172,10 +175,10 @@ class KeyRing:
 
 
 def current_admission(store: CenterStore, settings: CenterSettings) -> Admission:
-    """An admission by the keys that count now, for a readmission from quarantine.
+    """An admission with the keys that are valid now, for a readmission from quarantine.
 
     Raises:
-        ConfigError: a key file is missing or is none.
+        ConfigError: a key file is missing, or is not a key.
     """
     admission = Admission.from_settings(settings, store.clock)
     store.read(lambda connection: KeyRing(settings).refresh(connection, admission))

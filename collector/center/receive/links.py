@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The center's links: to the broker, and to a folder.
 
-To the broker: MQTT 5 where the broker has it, else 3.1.1; fixed ids.
+To the broker: MQTT 5 where the broker has it, else 3.1.1; fixed client ids. The client library reads as fast as
+messages arrive and passes them through an unbounded queue; `PacedClient` can pause reading instead.
 
-One trap of the client library is dealt with here: it reads whatever comes and hands it over through an unbounded queue.
-Ours can be told to read no further.
-
-To a folder: batches that come as files across an isolation device, and acknowledgements that go back the same way. A
-batch's file stays until an acknowledgement settles it, so whatever happens to this process, or to a commit, it is read
-again; that it is stored already is told as of any repeat. One that is refused for now is offered again.
+To a folder: batches arrive as files across an isolation device, and acknowledgements go back the same way. A batch's
+file stays until an acknowledgement settles it, so after a crash or a failed commit it is read again; where it is stored
+already it counts as a repeat. A batch refused with a curable code is offered again.
 """
 
 from __future__ import annotations
@@ -43,35 +41,35 @@ Deliver = Callable[[aiomqtt.Message], None]
 
 
 class PacedClient(aiomqtt.Client):
-    """Hands each message to `deliver` as it comes; how fast the connection is read is ours to say.
+    """Passes each message to `deliver` on arrival; reading from the connection can be paused.
 
-    While it is paused the broker can't go on sending, keeps a queue for this connection, and lets go of what that has
-    no room for. MQTT's own means, a receive maximum and late acknowledgements, would be simpler, but Mosquitto before
-    2.0.16 sends on at each acknowledgement whatever is under way (its issue 2301).
+    While reading is paused the broker can't send, keeps a queue for this connection, and drops messages beyond its
+    limit. MQTT's own means, a receive maximum and late acknowledgements, would be simpler, but Mosquitto before 2.0.16
+    keeps sending at each acknowledgement whatever is in flight (its issue 2301).
     """
 
     def __init__(self, *args: Any, deliver: Deliver, **options: Any) -> None:
         super().__init__(*args, queue_type=cast("Any", lambda maxsize: _Handed(deliver)), **options)  # noqa: ARG005
-        self.pending_calls_threshold = 1 << 30  # many acknowledgements in flight are no news
+        self.pending_calls_threshold = 1 << 30  # many acknowledgements in flight are normal: no warning
         self._is_paused = False
 
     def pause(self) -> None:
-        """Read no further; without effect where nothing is read."""
+        """Pause reading; no effect without a connection."""
         connection = self._client.socket()
         if connection is not None and not self._is_paused:
             self._is_paused = True
             asyncio.get_running_loop().remove_reader(connection.fileno())
 
     def resume(self) -> None:
-        """Read on."""
+        """Resume reading."""
         connection = self._client.socket()
         if connection is not None and self._is_paused:
             self._is_paused = False
             asyncio.get_running_loop().add_reader(connection.fileno(), self._read)
-            self._read()  # what TLS has unpacked makes no socket readable
+            self._read()  # data that TLS has decrypted already does not make the socket readable
 
     def _read(self) -> None:
-        """As the library's own, which is part of a function of it."""
+        """Read until paused: the library's own code for this is part of a larger function."""
         try:
             while not self._is_paused:
                 self._client.loop_read()
@@ -83,27 +81,29 @@ class PacedClient(aiomqtt.Client):
                 self._disconnected.set_exception(error)
 
     async def until_lost(self) -> None:
-        """Raises:
-        aiomqtt.MqttError: the connection is lost.
+        """Wait until the connection is lost.
+
+        Raises:
+            aiomqtt.MqttError: the connection is lost.
         """
-        async for _ in self.messages:  # none comes this way
+        async for _ in self.messages:  # never yields: messages go to `deliver`
             pass
 
 
 class _Handed(asyncio.Queue[aiomqtt.Message]):
-    """The client library's queue, which stays empty."""
+    """A stand-in for the client library's queue: it passes messages on and stays empty."""
 
     def __init__(self, deliver: Deliver) -> None:
         super().__init__()
         self._deliver = deliver
 
     def put_nowait(self, item: aiomqtt.Message) -> None:
-        """Hand it over."""
+        """Pass the message to `deliver`."""
         self._deliver(item)
 
 
 class BrokerLink:
-    """Makes clients for one broker, once it is known which protocol version that speaks."""
+    """Makes clients for one broker; the first one finds out the broker's protocol version."""
 
     def __init__(self, settings: Mqtt) -> None:
         self._settings = settings
@@ -116,7 +116,8 @@ class BrokerLink:
     ) -> PacedClient:
         """A client to be entered; call again for every attempt. Without `deliver` nothing is received.
 
-        `session_expiry_s`: how long the broker keeps subscriptions and messages while we are away; 0: not at all.
+        `session_expiry_s`: how long the broker keeps subscriptions and messages while the client is away; 0: not at
+        all.
 
         Raises:
             aiomqtt.MqttError: no broker answers.
@@ -150,7 +151,7 @@ class BrokerLink:
             keepalive=self._settings.keepalive_s,
             timeout=CONNECT_TIMEOUT_S,
             tls_context=self._tls,
-            # An acknowledgement held back by Nagle's algorithm costs its plant about 40 ms a batch.
+            # Nagle's algorithm would delay each acknowledgement, and cost its plant about 40 ms a batch.
             socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
             logger=logger,
             **options,
@@ -167,14 +168,14 @@ def _session(expiry_s: int) -> Properties:
     return properties
 
 
-# A batch that was not acknowledged, or refused for now, is read again after so long.
+# A batch not acknowledged, or refused for now, is read again after this time.
 _AGAIN_S: Final = 60.0
 
 Key = tuple[str, str, int]  # plant, gateway, epoch
 
 
 class FolderLink(FolderClient):
-    """The center's side of `receiver.folder`: `in` is read, `out` is carried back."""
+    """The center's side of `receiver.folder`: batches are read from `in`, acknowledgements written to `out`."""
 
     def __init__(self, folder: Path, root: str, clock: Clock) -> None:
         super().__init__(folder / "in", folder / "out")
@@ -193,7 +194,7 @@ class FolderLink(FolderClient):
         try:
             envelope = wire.open_envelope(bytes(message.payload))
         except Garbled as error:
-            # Nobody can be told; the quarantine has its bytes.
+            # Nobody can be informed; the quarantine has its bytes.
             logger.warning("%s is no batch: %s", path.name, error)
             await super()._dealt_with(path, message)
             return
@@ -202,7 +203,7 @@ class FolderLink(FolderClient):
         self._batches.setdefault((stream.plant, stream.gateway, stream.epoch), {})[envelope.sequence] = path
 
     def brought(self, plant: str, gateway: str, epoch: int) -> bool:
-        """Whether batches of a stream came this way."""
+        """True if batches of a stream arrived by this folder."""
         return (plant, gateway, epoch) in self._batches
 
     async def publish(self, topic: str, payload: bytes, qos: int = 1, *, retain: bool = False) -> None:

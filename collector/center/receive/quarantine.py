@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What could not be accepted, kept whole, with the code the plant was told and the reason for people.
+"""The quarantine: refused messages, kept whole, with the code sent to the plant and the reason for people.
 
 Bounded in bytes and in rows, because anybody who reaches the broker can fill it. Overflow decisions: beyond the bytes a
-row keeps its hash and facts; beyond the rows a refusal is counted in one row of its code. Half of the rows are for
-refusals whose sender was authenticated: a flood of strangers takes no plant's place. The bytes of a curable refusal
-stay at the plant, which offers them again; its row goes when they are committed.
+row keeps its hash and facts; beyond the rows a refusal is only counted, in one row of its code. Half of the rows are
+for refusals with an authenticated sender: a flood of strangers takes no plant's place. The bytes of a curable refusal
+stay at the plant, which offers them again; its row is deleted when they are committed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from collector.center.receive.arrivals import Accepted, Rejected
 from collector.model.interval import format_time
 from collector.wire import CURABLE
 
-_AT_ONCE: Final = 500  # values in one statement
+_AT_ONCE: Final = 500  # values per statement
 
 
 def held_bytes(connection: Connection) -> int:
@@ -33,7 +33,7 @@ def held_bytes(connection: Connection) -> int:
 
 @dataclass
 class Room:
-    """What the quarantine still takes. Counted once a group: a flood of rubbish must not cost a scan each."""
+    """The remaining room of the quarantine. Counted once a group: a flood of garbage must not cost a scan for each."""
 
     left_bytes: int
     left_rows: int
@@ -41,17 +41,17 @@ class Room:
 
     @classmethod
     def find(cls, connection: Connection, *, max_bytes: int, max_rows: int) -> Room:
-        """The room there is now."""
+        """Count the present room."""
         rows = int(connection.execute(select(func.count()).select_from(quarantine)).scalar_one())
         return cls(max_bytes - held_bytes(connection), max_rows - rows, max_rows)
 
     def has_row_for(self, refusal: Rejected) -> bool:
-        """Whether the refusal may have a row of its own."""
+        """True if the refusal may have a row of its own."""
         return self.left_rows > (0 if refusal.authentic else self.max_rows // 2)
 
 
 def keep(connection: Connection, refusal: Rejected, now_ms: int, room: Room) -> None:
-    """Keep it whole, once, or what there is room for; the room shrinks."""
+    """Keep a refusal whole, once, or as much of it as there is room for; reduces the room."""
     topic = refusal.topic[:512]
     where = (
         (quarantine.c.sha256 == refusal.sha256) & (quarantine.c.topic == topic) & (quarantine.c.code == refusal.code)
@@ -84,7 +84,7 @@ def keep(connection: Connection, refusal: Rejected, now_ms: int, room: Room) -> 
 
 
 def _count_only(connection: Connection, code: str, now_ms: int) -> None:
-    """One more refusal of a code that no row is left for; nothing of what a stranger wrote is kept."""
+    """Count a refusal for which no row is left, by its code; nothing that a stranger wrote is kept."""
     digest = hashlib.sha256(f"more of {code}".encode()).digest()
     where = (quarantine.c.sha256 == digest) & (quarantine.c.topic == "") & (quarantine.c.code == code)
     more = update(quarantine).where(where).values(repeats=quarantine.c.repeats + 1, last_received_ms=now_ms)
@@ -98,9 +98,9 @@ def _count_only(connection: Connection, code: str, now_ms: int) -> None:
 
 
 def candidates(connection: Connection) -> list[tuple[int, str, bytes]]:
-    """Number, topic and payload of what may be looked at again.
+    """Number, topic and payload of the batches that may be checked again.
 
-    Another batch under a stored id is not among them: no key and no list of units makes it the right one.
+    Another batch under a stored id is not among them: no key and no list of units can make it valid.
     """
     query = select(quarantine.c.id, quarantine.c.topic, quarantine.c.bytes).where(quarantine.c.code != "epoch_conflict")
     rows = connection.execute(query.order_by(quarantine.c.id))
@@ -108,12 +108,12 @@ def candidates(connection: Connection) -> list[tuple[int, str, bytes]]:
 
 
 def release(connection: Connection, number: int) -> None:
-    """Take one out."""
+    """Delete one row."""
     connection.execute(delete(quarantine).where(quarantine.c.id == number))
 
 
 def forget_cured(connection: Connection, committed: Iterable[Accepted]) -> None:
-    """Take out the curable refusals of batches that are committed now."""
+    """Delete the curable refusals of batches that are committed now."""
     digests = [hashlib.sha256(arrival.payload).digest() for arrival in committed]
     for start in range(0, len(digests), _AT_ONCE):
         same = quarantine.c.sha256.in_(digests[start : start + _AT_ONCE])
@@ -121,7 +121,7 @@ def forget_cured(connection: Connection, committed: Iterable[Accepted]) -> None:
 
 
 def list_quarantine(connection: Connection) -> list[dict[str, Any]]:
-    """What is in quarantine, oldest first, without the bytes themselves."""
+    """The content of the quarantine, oldest first, without the bytes themselves."""
     names = ("plant", "gateway", "epoch", "sequence", "code", "reason", "topic", "repeats", "size_bytes")
     query = select(quarantine.c.received_ms, *(quarantine.c[name] for name in names)).order_by(quarantine.c.id)
     rows = connection.execute(query)

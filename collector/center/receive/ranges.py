@@ -26,23 +26,23 @@ def through(merged: Sequence[Range]) -> int:
 
 
 def find(merged: Sequence[Range], number: int) -> Range | None:
-    """The range that a number lies in."""
+    """The range that contains a number."""
     place = bisect_right(merged, number, key=lambda r: r[0]) - 1
     return merged[place] if place >= 0 and number <= merged[place][1] else None
 
 
 def holds(merged: Sequence[Range], number: int) -> bool:
-    """Whether a number is in the set."""
+    """True if a number is in the set."""
     return find(merged, number) is not None
 
 
 def add(merged: list[Range], new: Range) -> None:
-    """Put a range into the set."""
+    """Add a range to the set."""
     start, end = new
     first = bisect_right(merged, start - 1, key=lambda r: r[0]) - 1
     if first < 0 or merged[first][1] < start - 1:
         first += 1
-    last = bisect_right(merged, end + 1, key=lambda r: r[0])  # those before it overlap or touch, or lie before `first`
+    last = bisect_right(merged, end + 1, key=lambda r: r[0])  # earlier ranges overlap or touch, or are before `first`
     if joined := merged[first:last]:
         start, end = min(start, joined[0][0]), max(end, joined[-1][1])
     merged[first:last] = [(start, end)]

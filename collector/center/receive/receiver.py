@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Step 5, receive: MQTT → admission → journal; commit, then acknowledge.
 
-Three stages in a row, each working while the next one does: messages are taken in turns and checked in a thread; a
-group is committed in one transaction by the store's writer; what the commit settled is acknowledged, one message per
-stream with the newest state. Nothing is acknowledged before its commit, and nothing here needs the broker's memory: a
-message lost anywhere is sent again by the plant, a repeat is acknowledged again.
+Three stages in a pipeline: messages are taken in turns and checked in a thread; a group is committed in one transaction
+by the store's writer; the streams settled by the commit are acknowledged, one message per stream with the newest state.
+Nothing is acknowledged before its commit, and nothing here needs the broker's memory: a message lost anywhere is sent
+again by the plant, a repeat is acknowledged again.
 
-Each plant has a connection of its own, because a broker keeps one queue for each: what one plant sends too much waits,
-or is lost, in its own queue and before nobody else's batches. One more hears of gateways whose plant is not enrolled,
-by their states, and then hears their batches: so that they are told, and somebody sees them in quarantine.
-Acknowledgements go out by a last one, on which nothing comes in that could be in their way.
+Each plant has a connection of its own, because a broker keeps one queue for each: a plant's excess messages wait, or
+are lost, in its own queue and delay nobody else's batches. One further connection subscribes to the states of gateways
+of plants that are not enrolled, and then to their batches: so that they are informed, and people see them in
+quarantine. Acknowledgements go out on a connection of their own, where no incoming messages delay them.
 """
 
 from __future__ import annotations
@@ -44,18 +44,18 @@ GROUP_BYTES: Final = 32_000_000
 INBOX_BYTES: Final = 256_000_000
 BACKOFF_START_S: Final = 0.2
 CONNECT_AT_ONCE: Final = 4
-LANE_MESSAGES: Final = 64  # of one connection that wait for their checks before it is read no further
+LANE_MESSAGES: Final = 64  # messages of one connection that may wait for their checks; beyond, reading pauses
 LANE_BYTES: Final = 8_000_000
-CHECK_S: Final = 0.1  # what so many messages take to be checked, and the next ones come in turn again
-FOLDER_MESSAGES: Final = 1000  # of one plant that wait, of those that come as files
-MAX_STRANGERS: Final = 100  # plants that are not enrolled and are heard all the same
+CHECK_S: Final = 0.1  # checks take about this long before the next messages are chosen
+FOLDER_MESSAGES: Final = 1000  # messages of one plant that may wait, of those that arrive as files
+MAX_STRANGERS: Final = 100  # subscribed plants that are not enrolled
 
 logger = logging.getLogger("collector.center.receive.receiver")
 
 
 @dataclass
 class Counters:
-    """What this process has done since its start; the store has the totals. `served`: by plant."""
+    """Counts of this process since its start; the store has the totals. `served`: by plant."""
 
     messages: int = 0
     committed: int = 0
@@ -71,7 +71,7 @@ class Counters:
 
 @dataclass(eq=False)
 class _Lane:
-    """One connection by which messages come, and what is to be acknowledged of them."""
+    """One connection for incoming messages, and the acknowledgements due for them."""
 
     plant: str
     client: PacedClient | None = None
@@ -80,7 +80,7 @@ class _Lane:
 
 
 class Receiver:
-    """Receives for ever; `run` ends only by cancellation or a broken invariant."""
+    """Receives without end; `run` ends only by cancellation or a broken invariant."""
 
     def __init__(
         self, store: CenterStore, admission: Admission, settings: CenterSettings, signer: wire.Signer | None
@@ -102,12 +102,12 @@ class Receiver:
         self._lanes = [self._strangers, *self._plants.values()]
         self._speaker: PacedClient | None = None
         self._broker_answers = asyncio.Event()
-        # All connections together never bring more than there is room for.
+        # All connections together never bring more than fits the limits.
         lanes = len(self._lanes)
         self._full = min(LANE_MESSAGES, -(-limits.queue_messages // lanes)), min(LANE_BYTES, INBOX_BYTES // lanes)
         self._paused: set[_Lane] = set()
         self._connects = asyncio.Semaphore(CONNECT_AT_ONCE)
-        self._heard: set[str] = set()  # plants not enrolled, on the connection there is
+        self._heard: set[str] = set()  # plants not enrolled, subscribed on the present connection
         self._was_connected = False
         self._folder: FolderLink | None = None
         self.counters = Counters(served=self.turns.served)
@@ -125,8 +125,10 @@ class Receiver:
             group.create_task(self._commit_groups(), name="commit")
 
     async def _stay_connected(self, lane: _Lane | None) -> None:
-        """Keep up a lane, or, first of all, the connection for acknowledgements, which finds out whether there is a
-        broker."""
+        """Keep a connection open: of a lane, or with None the one for acknowledgements.
+
+        The latter starts first: it finds out whether a broker answers.
+        """
         where, failures = f"{self._settings.mqtt.host}:{self._settings.mqtt.port}", 0
         while True:
             if lane is not None:
@@ -141,7 +143,8 @@ class Receiver:
                     self._note_connection(lane, client, where)
                     await client.until_lost()
             except aiomqtt.MqttError as error:
-                # A broker that ends is told once, one that has no room for a plant again and again.
+                # The end of a broker is logged once; a broker without room for one plant would be logged again and
+                # again.
                 level = logging.WARNING if lane is None or failures else logging.DEBUG
                 logger.log(level, "no broker at %s%s: %s", where, f" for {lane.plant}" if lane else "", error)
             finally:
@@ -152,14 +155,16 @@ class Receiver:
             failures += 1
 
     async def _client_for(self, lane: _Lane | None) -> PacedClient:
-        """Not connected yet. A receiver that shares its subscription with others keeps no session: what a broker would
-        hold back for one that is dead is sent again by the plant and reaches one that lives.
+        """A new client for a lane, not yet connected.
+
+        A receiver that shares its subscription with others keeps no session: messages that a broker would hold for a
+        dead receiver are sent again by the plant, and reach a live one.
         """
         identifier = f"collector-{self._settings.center.id}"
         if lane is None:
             return await self._link.client(identifier)
         lasts = lane is not self._strangers and not self._settings.receiver.shared_group
-        # A slash is in no name: no other connection of a center has this id.
+        # No name contains a slash, so no other connection of a center has this id.
         name, expiry_s = f"{identifier}/{lane.plant}", SESSION_EXPIRY_S if lasts else 0
         return await self._link.client(name, self._deliver_to(lane), session_expiry_s=expiry_s)
 
@@ -173,7 +178,7 @@ class Receiver:
         return deliver
 
     def _read_on(self) -> None:
-        """Read the connections again whose messages were taken meanwhile."""
+        """Resume connections whose waiting messages were taken meanwhile."""
         for lane in [lane for lane in self._paused if not self.turns.is_full(lane.plant, *self._full)]:
             self._paused.discard(lane)
             if lane.client is not None:
@@ -214,7 +219,7 @@ class Receiver:
             self._heard.clear()
 
     async def _read_folder(self, folder: Path) -> None:
-        """Take batches that come as files; where the folder refuses, try again for ever."""
+        """Receive batches that arrive as files; where the folder fails, retry without end."""
         while True:
             try:
                 async with FolderLink(folder, self._settings.mqtt.root, self._store.clock) as link:
@@ -229,8 +234,10 @@ class Receiver:
             await asyncio.sleep(self._settings.receiver.backoff_max_s)
 
     async def _put_file(self, topic: str, payload: bytes) -> None:
-        """Let it wait for its checks, as soon as there is room for it. A plant that sends too much holds up no other:
-        what there is no room for while it rests is passed over, and its file read again.
+        """Queue a message of a file, as soon as there is room for it.
+
+        A plant that sends too much delays no other: while it is resting, messages without room are skipped, and their
+        files read again later.
         """
         plant = self._enrolled(topic) or STRANGERS
         while self.turns.is_full(plant, FOLDER_MESSAGES, LANE_BYTES):
@@ -240,12 +247,12 @@ class Receiver:
         self.turns.put(Incoming(plant, topic, payload))
 
     def _enrolled(self, topic: str) -> str | None:
-        """The plant that a topic names, where it is enrolled."""
+        """The enrolled plant that a topic names; None for any other."""
         parts = topic.rsplit("/", 3)
         return parts[1] if len(parts) == 4 and parts[1] in self._plants else None
 
     async def _check(self) -> None:
-        """Hand what was admitted to the commit, in turns."""
+        """Pass admitted messages on to the commit, in turns."""
         limit = self._settings.receiver.group_messages
         while True:
             messages = await self.turns.messages(most=limit, most_bytes=GROUP_BYTES)
@@ -260,13 +267,13 @@ class Receiver:
             heed_cancellation()
 
     def _admit(self, messages: Sequence[Incoming]) -> list[tuple[Arrival | None, float]]:
-        """What becomes of the first of these, and how long each kept this thread; as many as a short time allows."""
+        """Check the first messages, as many as a short time allows: each arrival, and its seconds of processor time."""
         checked: list[tuple[Arrival | None, float]] = []
         until_s, now_s = time.monotonic() + CHECK_S, time.thread_time()
         for message in messages:
             if checked and time.monotonic() > until_s:
                 break
-            # A state of an enrolled plant comes by its own connection, too.
+            # The state of an enrolled plant arrives by its own connection too.
             is_twice = message.plant == STRANGERS and self._enrolled(message.topic) is not None
             arrival = None if is_twice else self._admission.admit(message.topic, message.payload)
             before_s, now_s = now_s, time.thread_time()
@@ -274,7 +281,7 @@ class Receiver:
         return checked
 
     async def _hear(self, topic: str) -> None:
-        """Hear the batches of a plant that is not enrolled from now on."""
+        """Subscribe to the batches of a plant that is not enrolled."""
         plant, client = topic.rsplit("/", 3)[1], self._strangers.client
         if client is None or plant in self._plants or plant in self._heard or len(self._heard) >= MAX_STRANGERS:
             return
@@ -291,7 +298,7 @@ class Receiver:
             try:
                 result = await asyncio.wrap_future(self._store.write(self._job(arrivals)))
             except (DBAPIError, DamagedDatabase) as error:
-                # A full disk, say. Nothing of the group is acknowledged, so the plants send it again.
+                # For example a full disk. Nothing of the group is acknowledged, so the plants send it again.
                 self.counters.commits_failed += 1
                 logger.error("group of %d not committed: %s", len(arrivals), error)
                 await asyncio.sleep(1)
@@ -324,7 +331,7 @@ class Receiver:
             lane.is_due.set()
 
     async def _acknowledge(self, lane: _Lane) -> None:
-        """Publish what is due. Where that fails the plant sends again, and the repeat is acknowledged."""
+        """Publish the due acknowledgements. Where that fails the plant sends again, and the repeat is acknowledged."""
         while True:
             await lane.is_due.wait()
             lane.is_due.clear()
@@ -341,7 +348,7 @@ class Receiver:
             refused=settled.refused,
         )
         topic = wire.topic(self._settings.mqtt.root, settled.plant, settled.gateway, "ack")
-        # It goes the way its batches came.
+        # The acknowledgement takes the way of the batches.
         by_folder = self._folder is not None and self._folder.brought(settled.plant, settled.gateway, settled.epoch)
         client = self._folder if by_folder else self._speaker
         try:
@@ -356,7 +363,7 @@ class Receiver:
 
 def newest(before: DueAck, after: DueAck) -> DueAck:
     """Two states of one stream as one acknowledgement: the later one, with the refusals of both that still hold."""
-    # A stranger's refused batch covers nothing; once the plant's own is committed, its refusal is no longer true.
+    # A stranger's refused batch covers nothing; once the plant's own is committed, that refusal no longer holds.
     held = [(n, code) for n, code in before.refused if before.covers(n) or not after.covers(n)]
     refused = tuple(dict.fromkeys([*held, *after.refused]))
     return DueAck(after.plant, after.gateway, after.epoch, after.through, after.also, refused)

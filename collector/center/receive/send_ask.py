@@ -23,7 +23,7 @@ from collector.wire.spool import put
 
 
 class _Way(msgspec.Struct):
-    """What of a state message is wanted here. `way`: of the gateway's uplink, mqtt or file."""
+    """The one field of a state message that is used here. `way`: the gateway's kind of uplink, mqtt or file."""
 
     way: str = ""
 
@@ -59,7 +59,7 @@ def asks_for(connection: Connection, settings: CenterSettings, unit: str, interv
 
 
 def gateways_by_folder(connection: Connection, settings: CenterSettings) -> set[tuple[str, str]]:
-    """(plant, gateway) of those that say that they send files, where this center reads a folder."""
+    """(plant, gateway) of gateways whose state says that they send files, where this center reads a folder."""
     if not settings.receiver.folder:
         return set()
     found = set()
@@ -73,10 +73,10 @@ def gateways_by_folder(connection: Connection, settings: CenterSettings) -> set[
 async def publish_asks(
     settings: CenterSettings, asks: Sequence[wire.Ask], by_folder: Container[tuple[str, str]] = ()
 ) -> None:
-    """Sign and publish; returns when the broker has them. A gateway that is away gets them from the broker, or never:
-    what it still lacks is asked for again by whoever looks at the gap.
+    """Sign and publish asks; returns when the broker has them.
 
-    Those to the gateways `by_folder` are written where an isolation device takes acknowledgements from.
+    A gateway that is offline gets them from the broker later, or never: then the person who sees the gap asks again.
+    Asks to the gateways `by_folder` are written to the folder from which an isolation device takes acknowledgements.
 
     Raises:
         ConfigError: the signing key can't be used.

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How many streams a plant, and how many settled ranges a stream may have: what keeps a group's cost its own.
+"""Limits of the streams of a plant and of the settled ranges of a stream, which bound the cost of a group.
 
-Whatever is settled of a stream is read with each of its batches, and a gap record may name any epoch and range: without
-a bound a plant could make each later group as dear as all that it ever sent. Looked up once for a group, by three
-statements.
+All settled ranges of a stream are read with each of its batches, and a gap record may name any epoch and range: without
+a bound, a plant could make each later group as expensive as everything it ever sent. Looked up once for a group, by
+three statements.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ Claim = tuple[StreamKey, ranges.Range]
 
 @dataclass
 class StreamRoom:
-    """What is left of both limits while a group is gone through.
+    """The remaining room within both limits, while a group is processed.
 
-    `held`: settled ranges of the streams there are; `streams_of`: how many each plant has.
+    `held`: settled ranges of the existing streams; `streams_of`: number of streams by plant.
     """
 
     max_streams: int
@@ -35,8 +35,8 @@ class StreamRoom:
     streams_of: Counter[str]
 
     def refusal(self, arrival: Accepted) -> Rejected | None:
-        """The refusal of a batch that there is no room for; else its room is taken."""
-        if is_imported(arrival.stream):  # by people, who answer for it
+        """The refusal of a batch that exceeds a limit; otherwise None, and its room is taken."""
+        if is_imported(arrival.stream):  # imported by people, who are responsible for it
             return None
         claims = claims_of(arrival)
         if self._lacks_streams(claims):
@@ -50,7 +50,7 @@ class StreamRoom:
         return None
 
     def takes(self, claims: Sequence[Claim]) -> bool:
-        """Whether there is room for these streams and ranges, all of one plant; if so, it is taken."""
+        """True if there is room for these streams and ranges, all of one plant; the room is then taken."""
         if self._lacks_streams(claims):
             return False
         after: dict[StreamKey, list[ranges.Range]] = {}
@@ -68,7 +68,7 @@ class StreamRoom:
 
 
 def find_room(connection: Connection, arrivals: Iterable[Arrival], *, max_streams: int, max_ranges: int) -> StreamRoom:
-    """The room there is for what a group may settle."""
+    """Look up the room for everything that a group may settle."""
     keys: set[StreamKey] = set()
     for arrival in arrivals:
         if isinstance(arrival, Accepted):
@@ -86,12 +86,12 @@ def find_room(connection: Connection, arrivals: Iterable[Arrival], *, max_stream
 
 
 def is_imported(key: StreamKey) -> bool:
-    """Whether people imported it."""
+    """True if a stream was imported by people."""
     return key[1] in (stream_state.IMPORTED, stream_state.REPLACING)
 
 
 def claims_of(arrival: Accepted) -> list[Claim]:
-    """What a batch settles: its own sequence, and those its gap records declare lost."""
+    """The sequences that a batch settles: its own, and those its gap records declare lost."""
     lost = [
         ((arrival.plant, arrival.gateway, gap.epoch), (gap.from_seq, gap.to_seq))
         for gap in arrival.gaps

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Streams and what is settled of them, for a whole group at once.
+"""Streams and their settled sequences, for a whole group at once.
 
 After an outage of the region's network 300 plants come back together, and a group of 256 messages then has as many
-streams: with a few statements for each, SQLAlchemy took three times as long as all else. So every statement here is
-for all streams of the group; rows are locked in one order, so that two receivers never wait for each other.
+streams: with a few statements for each, SQLAlchemy took three times as long as all else. So every statement here is for
+all streams of the group; rows are locked in one order, so that two receivers never deadlock.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from collector.center.db.tables_receive import batch, covered, lake_file, stream
 from collector.center.receive.arrivals import StreamKey
 from collector.center.receive.ranges import Range
 
-# The streams of imported records, their epoch the number of the import. No gateway can have such a name (wire.is_name).
+# Streams of imported records; the epoch is the import's number. No gateway can have these names (wire.is_name).
 IMPORTED, REPLACING = "@import", "@replace"
 OF_GATEWAYS: Final = stream.c.gateway.not_in((IMPORTED, REPLACING))
 
@@ -49,7 +49,7 @@ def select_keys(
     given, parts = given_rows(connection, keys, columns)
     same = and_(*(column == part for column, part in zip(columns, parts, strict=True)))
     if connection.dialect.name == "postgresql":
-        # Rows that are locked are locked in one order; SQLite locks none.
+        # PostgreSQL locks rows in the order of the result; SQLite locks none.
         query = query.order_by(*columns)
     yield from connection.execute(query.join_from(given, columns[0].table, same))
 
@@ -57,10 +57,10 @@ def select_keys(
 def given_rows(
     connection: Connection, rows: Iterable[tuple[Any, ...]], like: Sequence[Column[Any]]
 ) -> tuple[TableValuedAlias, list[ColumnElement[Any]]]:
-    """Rows of our own to join with, and their values, typed as the columns `like`.
+    """A table of given rows to join with, and its columns, typed as the columns `like`.
 
-    The rows go as one JSON text that the statement takes apart: its text is always the same, and SQLite uses the index,
-    which it does not for `(a, b) IN (VALUES …)`.
+    The rows are passed as one JSON text: the statement's text is then always the same, and SQLite uses the index, which
+    it does not for `(a, b) IN (VALUES …)`.
     """
     ordered = json.dumps(sorted(rows))
     if connection.dialect.name == "postgresql":
@@ -71,7 +71,7 @@ def given_rows(
 
 
 def lock_streams(connection: Connection, keys: Iterable[StreamKey]) -> dict[StreamKey, int]:
-    """The row numbers of those streams that are there, locked until the commit."""
+    """The row numbers of the streams that exist, locked until the commit."""
     texts = [(plant, gateway, f"{epoch:016x}") for plant, gateway, epoch in keys]
     columns = (stream.c.plant, stream.c.gateway, stream.c.epoch)
     rows = select_keys(connection, select(stream.c.id, *columns).with_for_update(of=stream), columns, texts)
@@ -79,7 +79,7 @@ def lock_streams(connection: Connection, keys: Iterable[StreamKey]) -> dict[Stre
 
 
 def make_streams(connection: Connection, keys: Iterable[StreamKey], now_ms: int) -> dict[StreamKey, int]:
-    """As `lock_streams`, with those made that are missing."""
+    """The row numbers of streams, as `lock_streams`; missing streams are inserted."""
     wanted = sorted(set(keys))
     found = lock_streams(connection, wanted)
     missing = [key for key in wanted if key not in found]
@@ -92,7 +92,7 @@ def make_streams(connection: Connection, keys: Iterable[StreamKey], now_ms: int)
 
 
 def bytes_by_plant(connection: Connection) -> dict[str, int]:
-    """What each plant uses of the disk: its payloads that are kept, and its day files."""
+    """The disk use of each plant in bytes: its kept payloads and its day files."""
     used: Counter[str] = Counter()
     sums = select(stream.c.plant, func.sum(stream.c.kept_bytes).label("n")).group_by(stream.c.plant)
     files = select(lake_file.c.plant, func.sum(lake_file.c.size_bytes).label("n")).group_by(lake_file.c.plant)
@@ -109,7 +109,7 @@ def stored_hashes(connection: Connection, wanted: Iterable[tuple[int, int]]) -> 
 
 
 def count_repeats(connection: Connection, repeats: Mapping[tuple[int, int], int]) -> None:
-    """Remember that stored batches came again, so many times each."""
+    """Add to the count of repeats of stored batches."""
     if not repeats:
         return
     where = (batch.c.stream_id == bindparam("of_stream")) & (batch.c.sequence == bindparam("number"))
@@ -119,7 +119,7 @@ def count_repeats(connection: Connection, repeats: Mapping[tuple[int, int], int]
 
 
 def covered_ranges(connection: Connection, stream_ids: Iterable[int]) -> dict[int, list[Range]]:
-    """What is settled of each stream."""
+    """The settled ranges of each stream."""
     found: dict[int, list[Range]] = defaultdict(list)
     for row in select_keys(connection, select(covered), (covered.c.stream_id,), ((n,) for n in set(stream_ids))):
         found[int(row.stream_id)].append((int(row.from_seq), int(row.to_seq)))
@@ -127,7 +127,7 @@ def covered_ranges(connection: Connection, stream_ids: Iterable[int]) -> dict[in
 
 
 def replace_ranges(connection: Connection, changes: Mapping[int, tuple[Iterable[Range], Iterable[Range]]]) -> None:
-    """Per stream: the ranges that go and those that take their place."""
+    """Replace ranges per stream: the ranges to delete, and the ranges to insert."""
     gone = [{"of_stream": s, "start": a} for s, (old, _) in sorted(changes.items()) for a, _ in sorted(old)]
     come = [
         {"stream_id": s, "from_seq": a, "to_seq": b} for s, (_, new) in sorted(changes.items()) for a, b in sorted(new)
@@ -140,7 +140,7 @@ def replace_ranges(connection: Connection, changes: Mapping[int, tuple[Iterable[
 
 
 def move_through(connection: Connection, through: Mapping[int, int], added: Mapping[int, int], now_ms: int) -> None:
-    """Write down up to where each stream is settled, and how many bytes of it are kept beside those of before."""
+    """Store the new `through` of each stream, and add to its kept bytes."""
     if not through:
         return
     values = {"through": bindparam("settled"), "last_received_ms": now_ms}

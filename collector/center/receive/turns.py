@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""In which turn plants are served, and how much of the center each may ask for.
+"""The order in which plants are served, and the share of the center's work that each may use.
 
-A plant has an allowance, in rows of the store, that grows with its rate up to a burst. Everything done for it is taken
-off: the reading of a message, the time of its checks, the rows and bytes that are written. A plant whose allowance is
-used up rests: nothing more of it is checked until that has grown again, which delays and refuses nothing. Where some
-of its messages wait (`is_full`) its connection is read no further, and the broker keeps the others; so what a flood
-costs the center is bounded by its plant's rate, whatever the flood is.
+A plant has an allowance, in rows of the store, that grows with its rate up to a burst. All work for it is subtracted:
+reading a message, the time of its checks, the rows and bytes that are written. A plant without allowance rests: none of
+its messages is checked until the allowance has grown again, which delays but refuses nothing. While too many of its
+messages wait (`is_full`) its connection is not read, and the broker keeps the others; so the cost of a flood is bounded
+by its plant's rate, whatever the flood is.
 
-Those who have asked for least come first, both to the checks and to the group that is committed next: a plant that
-sends what a plant sends is in each group, whatever others send. What nobody vouches for (a wrong signature) is written
-as of one more plant, whatever plant it names.
+Plants with the most allowance left come first, both for checks and for the next group to commit: a plant with normal
+traffic is in each group, whatever others send. Messages that are not authenticated (a wrong signature) count for one
+additional plant, whatever plant they name.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from typing import Final, TypeVar
 from collector.center.receive.arrivals import Accepted, AgentState, Arrival
 
 STRANGERS: Final = ""
-BURST_S: Final = 2.0  # of its rate, for a plant that was quiet
-MESSAGE_ROWS: Final = 10  # what the reading of a message takes, in rows
-CHECKED_SHARE: Final = 0.25  # of the time there is, for the checks of one plant
-AT_ONCE: Final = 32  # messages of one plant that are taken before it is known what their checks cost
+BURST_S: Final = 2.0  # seconds of its rate: the allowance of a plant that was quiet
+MESSAGE_ROWS: Final = 10  # cost of reading a message, in rows
+CHECKED_SHARE: Final = 0.25  # share of the time that the checks of one plant may take
+AT_ONCE: Final = 32  # messages of one plant that are taken before the cost of their checks is known
 ROW_BYTES: Final = 1024
-GROUP_ROWS: Final = 5_000  # of one transaction, if it is of more than one arrival
+GROUP_ROWS: Final = 5_000  # rows of one transaction with more than one arrival
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Incoming:
-    """A message before its checks. `plant`: whose connection brought it."""
+    """A message before its checks. `plant`: the plant of its connection."""
 
     plant: str
     topic: str
@@ -45,7 +45,7 @@ class Incoming:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """Of one plant since the start: messages taken; let go because too much waited; seconds for which it rested."""
+    """Counts of one plant since its start: messages taken, messages dropped for lack of room, seconds of rest."""
 
     messages: int
     dropped: int
@@ -54,7 +54,7 @@ class Served:
 
 @dataclass
 class _Plant:
-    """What waits of one plant. `allowance`: rows it may still ask for, below zero it rests; `rows`: of `arrivals`."""
+    """The queues of one plant. `allowance`: rows it may still use, below zero it rests; `rows`: of `arrivals`."""
 
     allowance: float
     at_s: float
@@ -69,7 +69,7 @@ class _Plant:
 
 
 def rows_of(arrival: Arrival) -> int:
-    """About how many rows of the store committing it writes; so many bytes count as one."""
+    """The approximate number of rows written by the commit of an arrival; ROW_BYTES of payload count as one."""
     size = len(arrival.payload) // ROW_BYTES
     if not isinstance(arrival, Accepted):
         return 1 + size
@@ -78,10 +78,10 @@ def rows_of(arrival: Arrival) -> int:
 
 
 class PlantTurns:
-    """Used in one event loop. `rows_per_s`: of one plant; `now_s`: the monotonic clock.
+    """The queues of all plants, for one event loop. `rows_per_s`: of one plant; `now_s`: the monotonic clock.
 
-    `max_messages`, `max_bytes`: of what waits for its checks. Beyond them the newest of the plant that has most goes;
-    it was not acknowledged, and is sent again.
+    `max_messages`, `max_bytes`: of all messages that wait for their checks. Beyond them the newest message of the plant
+    with the most is dropped; it was not acknowledged, and is sent again.
     """
 
     def __init__(
@@ -96,14 +96,14 @@ class PlantTurns:
         self._now_s = now_s
         self._most, self._most_bytes = max_messages, max_bytes
         self._plants: dict[str, _Plant] = {}
-        # Names only of those with something in their queue, in the order in which it began to wait.
+        # Names of plants with waiting messages, in the order in which they began to wait.
         self._unchecked: dict[str, None] = {}
         self._checked: dict[str, None] = {}
         self._count = self._bytes = self._served = 0
         self._changed = asyncio.Event()
 
     def put(self, message: Incoming) -> None:
-        """Let it wait for its checks."""
+        """Queue a message for its checks."""
         self._append(message)
         while self._count > self._most or (self._count > 1 and self._bytes > self._most_bytes):
             by_count = self._count > self._most
@@ -114,12 +114,12 @@ class PlantTurns:
         self._changed.set()
 
     def put_back(self, messages: Sequence[Incoming]) -> None:
-        """These were not checked after all, and come before what came since."""
+        """Put messages that were not checked back to the front of their queues."""
         for message in reversed(messages):
             self._append(message, first=True)
 
     def add(self, plant: str, arrival: Arrival | None, *, work_s: float = 0.0) -> None:
-        """What became of a message of a plant's connection, in so many seconds of work; it waits to be committed."""
+        """Queue the arrival of a checked message for the commit; charge its plant for `work_s` seconds of checks."""
         sender = self._of(plant)
         sender.taken += 1
         self._served += 1
@@ -140,8 +140,10 @@ class PlantTurns:
         self._changed.set()
 
     async def messages(self, *, most: int, most_bytes: int) -> list[Incoming]:
-        """What is to be checked next, as soon as there is something: of no plant that rests, or of which a burst waits
-        to be committed. At most so many, and so many bytes but for the last."""
+        """The next messages to check, as soon as there are any: at most `most`, and `most_bytes` except for the last.
+
+        Plants that rest, or have a burst of arrivals waiting to be committed, are skipped.
+        """
         return await self._next(lambda: self._take_messages(most, most_bytes))
 
     async def group(self, *, most: int, most_bytes: int) -> list[Arrival]:
@@ -149,16 +151,16 @@ class PlantTurns:
         return await self._next(lambda: self._take_arrivals(most, most_bytes))
 
     def is_full(self, plant: str, messages: int, size: int) -> bool:
-        """Whether so many messages of a plant, or so many bytes of them, wait for their checks."""
+        """True if this number of messages of a plant, or of their bytes, waits for checks."""
         waiting = self._of(plant)
         return len(waiting.messages) >= messages or waiting.message_bytes >= size
 
     def rests(self, plant: str) -> bool:
-        """Whether a plant has used its allowance up."""
+        """True if a plant has used up its allowance."""
         return self._refill(self._of(plant), self._now_s()) <= 0
 
     def served(self) -> dict[str, Served]:
-        """By plant, what was done for it since the start. Any thread may ask."""
+        """The counts by plant since the start. Any thread may ask."""
         return {name: Served(p.taken, p.dropped, p.held_back_s) for name, p in list(self._plants.items())}
 
     async def _next(self, take: Callable[[], list[T]]) -> list[T]:
@@ -191,7 +193,7 @@ class PlantTurns:
             plant = self._plants[name := turn.popleft()]
             cost = rows_of(plant.arrivals[0])
             if taken and rows + cost > GROUP_ROWS:
-                continue  # it is in the next one; what is smaller may still go
+                continue  # left for the next group; a smaller one may still fit
             arrival = plant.arrivals.popleft()
             plant.rows -= cost
             rows += cost
@@ -204,7 +206,7 @@ class PlantTurns:
         return taken
 
     def _by_allowance(self, names: Iterable[str], may: Callable[[_Plant], bool]) -> deque[str]:
-        """Those that may go, who has asked for least first; where that is nothing, who waited longest."""
+        """The eligible plants, the largest allowance first; among equals, the one that waited longest."""
         now_s = self._now_s()
         found = [(-self._refill(plant := self._plants[name], now_s), plant.last_served, name) for name in names]
         return deque(name for *_, name in sorted(found) if may(self._plants[name]))
@@ -223,7 +225,7 @@ class PlantTurns:
         self._bytes += len(message.payload)
 
     def _forget(self, message: Incoming) -> Incoming:
-        """It waits no more: it was taken out of its plant's queue."""
+        """Take a message out of the counts of its plant's queue."""
         plant = self._plants[message.plant]
         plant.message_bytes -= len(message.payload)
         self._count -= 1
@@ -241,7 +243,7 @@ class PlantTurns:
         return plant.allowance
 
     def _rest_s(self) -> float | None:
-        """How long until the first plant with messages has rested; None where none rests."""
+        """Seconds until the first plant with messages may go again; None where none rests."""
         waiting = (self._plants[name] for name in self._unchecked)
         waits = [-plant.allowance / self._rate for plant in waiting if plant.allowance <= 0]
         return max(0.001, min(waits)) if waits else None
