@@ -6,7 +6,7 @@ OUT ?= bench-out/bench.json
 
 DEMO := $(if $(wildcard .venv.stamp),.venv.stamp,.venv.demo.stamp)
 
-.PHONY: help install demo test full-test browser-test soak deb bundle packages-test check texts docs reference screens lock sbom bench clean
+.PHONY: help install demo test full-test browser-test soak deb bundle packages-test check texts docs reference screens lock sbom bench guard clean
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
 
@@ -95,6 +95,10 @@ sbom: .venv.stamp  ## dist/*.cdx.json: what each deployment installs (CycloneDX)
 bench: .venv.stamp  ## figures as ratios against a floor measured in the same run: make bench OUT=FILE
 	@mkdir -p $(dir $(OUT))
 	$(BIN)/python -m bench --out $(OUT)
+
+# Half a minute. Instructions, not seconds: what else the machine does matters little. Says so where valgrind is absent.
+guard: .venv.stamp  ## fails where a hot path takes 15 % more instructions than bench/guard.json; accept: python -m bench.guard --accept
+	$(BIN)/python -m bench.guard
 
 clean:  ## remove the virtual environment and what demo and bench wrote
 	rm -rf .venv .venv.stamp .venv.demo.stamp demo-out bench-out build *.egg-info

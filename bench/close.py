@@ -62,10 +62,10 @@ def make_month(folder: Path, plants: int) -> None:
     (folder / _PINNED).write_text(json.dumps(pinned), "utf-8")
     with CenterStore.open(folder / "state", clock=SystemClock()) as store:
         (store.directory / "laid-out").mkdir()  # where a run that had laid out the folder keeps digests of the plan
-        _measuring(store, folder).measure()
+        measuring_of(store, folder).measure()
 
 
-def _measuring(store: CenterStore, folder: Path) -> MonthMeasuring:
+def measuring_of(store: CenterStore, folder: Path) -> MonthMeasuring:
     """The month as a run would close it."""
     data = folder / "data"
     hashes = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in data.iterdir() if path.is_file()}
@@ -80,7 +80,7 @@ def _measuring(store: CenterStore, folder: Path) -> MonthMeasuring:
 def _close_once(folder: Path) -> dict[str, float | str]:
     """Seconds of one closing and of its floor."""
     with CenterStore.open(folder / "state", clock=SystemClock()) as store:
-        measuring = _measuring(store, folder)
+        measuring = measuring_of(store, folder)
         start, cpu = time.perf_counter(), time.process_time()
         statement, progress = measuring.statement()
         closed_s, closed_cpu_s = time.perf_counter() - start, time.process_time() - cpu

@@ -53,7 +53,7 @@ def _number(quantity: Quantity) -> int:
     return 50 if quantity.unit == "Hz" else 251
 
 
-def _data(count: int) -> bytes:
+def block_bytes(count: int) -> bytes:
     """The registers of a block of so many points."""
     words = [bytes(4)] * _PLACES
     for index, address in enumerate(_SPREAD[count]):
@@ -71,7 +71,7 @@ def _quantity(index: int) -> Quantity:
 class _Slave(asyncio.Protocol):
     """Answers every request at once with 100 registers; the slave asked for says with how many points in them."""
 
-    _DATA: ClassVar[dict[int, bytes]] = {count: _data(count) for count in _SPREAD}
+    _DATA: ClassVar[dict[int, bytes]] = {count: block_bytes(count) for count in _SPREAD}
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep it."""
@@ -93,7 +93,8 @@ def _serve(ready: Connection) -> None:
     uvloop.run(body())
 
 
-def _points(count: int) -> tuple[Point, ...]:
+def points_of(count: int) -> tuple[Point, ...]:
+    """The points of such a block: four units, or one."""
     points = []
     for index, address in enumerate(_SPREAD[count]):
         (kind, order), quantity = _KINDS[address // 2 % 4], _quantity(index)
@@ -124,7 +125,7 @@ async def _side_by_side(reads: list[Callable[[], Awaitable[None]]]) -> float:
 async def _compare(port: int, count: int) -> tuple[float, float]:
     """Blocks per second: ours and bare, medians of the rounds."""
     clients = [AsyncModbusTcpClient("127.0.0.1", port=port) for _ in range(_LINKS)]
-    points = _points(count)
+    points = points_of(count)
     devices = [
         ModbusDevice(
             f"d{i}", ModbusLine(f"l{i}", host="127.0.0.1", port=port), points, SystemClock(), slave=count,

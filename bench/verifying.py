@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from bench.close import _measuring, make_month
+from bench.close import make_month, measuring_of
 from bench.figure import Figure, median_s
 from bench.region import _fill_day
 from bench.signals import START_MS
@@ -123,11 +123,11 @@ def _day_file(folder: Path) -> Figure:
 
 def _close_once(folder: Path) -> dict[str, float]:
     with CenterStore.open(folder / "state", clock=SystemClock()) as store:
-        _measuring(store, folder).statement()  # libraries are loaded
-        measuring, begin = _measuring(store, folder), time.perf_counter()
+        measuring_of(store, folder).statement()  # libraries are loaded
+        measuring, begin = measuring_of(store, folder), time.perf_counter()
         measuring.statement()
         taken_s = time.perf_counter() - begin
-        again = _measuring(store, folder)
+        again = measuring_of(store, folder)
         with Stopwatch() as watch:
             again.statement()
     return {"hashed_s": watch.seconds, "taken_s": taken_s, "floor_s": watch.floor_s(), "bytes": watch.bytes}

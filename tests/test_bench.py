@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench.figure import Figure, curve, exponent
+from bench.guard import MOST, compare, instructions_of
 
 
 def test_a_figure_is_held_against_its_target_by_value_or_by_ratio() -> None:
@@ -47,3 +48,19 @@ def test_a_module_is_measured_apart_and_only_its_figures_are_printed(tmp_path: P
     assert [line[5:].split("  ")[0] for line in printed] == [row["name"] for row in rows]
     assert done.stderr == ""
     assert rows[0]["name"] in out.with_suffix(".md").read_text("utf-8")
+
+
+def test_the_guard_fails_what_grew_by_more_than_it_may_and_what_is_not_recorded(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    recorded = {"same": 2.0, "a little dearer": 2.0, "dearer": 2.0, "cheaper": 2.0, "gone": 1.0}
+    found = {"same": 2.0, "a little dearer": 2.0 * MOST, "dearer": 2.31, "cheaper": 0.5, "new": 1.0}
+    assert compare(found, recorded) == ["gone", "dearer", "new"]
+    assert "FAIL dearer" in capsys.readouterr().out
+
+
+def test_a_part_of_callgrind_says_its_path_and_its_instructions() -> None:
+    part = "version: 1\ndesc: Trigger: Client Request: read a day file\n\nevents: Ir\nfn=(1)\n12 7\n\ntotals: 250719\n"
+    assert instructions_of(part) == ("read a day file", 250_719)
+    with pytest.raises(ValueError, match="without name or total"):
+        instructions_of("desc: Trigger: Program termination\ntotals: 0\n")
