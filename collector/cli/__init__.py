@@ -21,5 +21,6 @@ quickstart/  `collector quickstart`                everything  cli
 demo/      `collector demo`                       everything  e2e
 version    `collector --version`                  everything  cli
 panels     the groups of verbs in the help        everything  cli
+verbs      a group that looks for a verb when asked  everything  cli
 main       the verbs put together                 everything  cli
 """

@@ -19,30 +19,20 @@ import typer
 from collector.base.errors import CollectorError
 from collector.base.ownership import remedy_for, remedy_of
 from collector.base.text import join, said_by, tr
-from collector.cli import accept, explain, points, rulebook
-from collector.cli.agent import commands as agent
-from collector.cli.center import commands as center
-from collector.cli.demo import command as demo
 from collector.cli.language import say
-from collector.cli.panels import ROOT_PANELS, grouped
-from collector.cli.quickstart import command as quickstart
-from collector.cli.settle import command as settle
-from collector.cli.simulate import command as simulate
-from collector.cli.verify import command as verify
+from collector.cli.panels import ROOT_PANELS
+from collector.cli.verbs import group_of
 from collector.cli.version import print_version
 
 # What a disk answers that takes nothing more.
 OF_THE_DISK: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
 
 app = typer.Typer(
-    name="collector", cls=grouped(ROOT_PANELS), no_args_is_help=True, pretty_exceptions_enable=False,
+    name="collector", cls=group_of(ROOT_PANELS), no_args_is_help=True, pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help: boxes would cost three times the time of the help itself
     help="Ancillary-service records from plant devices to the monthly statement. 辅助服务:采集、上送、结算。",
     epilog="Examples: collector quickstart trial · collector agent check agent.toml · collector center status",
 )  # fmt: skip
-app.add_typer(agent.app, name="agent")
-app.add_typer(center.app, name="center")
-app.add_typer(points.app, name="points")
 
 
 @app.callback()
@@ -51,16 +41,6 @@ def _root(
                                  help="Version, commit and versions of the schemas, and exit."),
 ) -> None:  # fmt: skip
     del version  # print_version ends the program
-
-
-quickstart.register(app)
-demo.register(app)
-accept.register(app)
-settle.register(app)
-explain.register(app)
-app.add_typer(rulebook.app, name="rulebook")
-simulate.register(app)
-verify.register(app)
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ import typer
 
 from collector.base.text import tr
 from collector.cli.points_convert import convert
+from collector.cli.verbs import VerbGroup
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -19,8 +20,13 @@ if TYPE_CHECKING:
     from collector.points.diff import PointChange, PointTableDifference
     from collector.points.lint import LintReport
 
-app = typer.Typer(no_args_is_help=True, help="Point tables before the visit. 点表:转换、检查、比较。")
+app = typer.Typer(cls=VerbGroup, no_args_is_help=True, help="Point tables before the visit. 点表:转换、检查、比较。")
 app.command()(convert)
+
+
+def register(root: typer.Typer) -> None:
+    """Add the group to `collector`."""
+    root.add_typer(app, name="points")
 
 
 class Protocol(StrEnum):

@@ -13,13 +13,21 @@ import typer
 from collector.base.resources import config_path
 from collector.base.text import said_by
 from collector.cli.language import print_text, say
+from collector.cli.verbs import VerbGroup
 
 if TYPE_CHECKING:
     from collector.settlement.rulebook.text import RuleLine
 
 RULEBOOK = "rules/east-china-trial"
 
-app = typer.Typer(no_args_is_help=True, help="The dated values, services and readings of a rule. 规则库。")
+app = typer.Typer(
+    cls=VerbGroup, no_args_is_help=True, help="The dated values, services and readings of a rule. 规则库。"
+)
+
+
+def register(root: typer.Typer) -> None:
+    """Add the group to `collector`."""
+    root.add_typer(app, name="rulebook")
 
 
 @app.command("check")

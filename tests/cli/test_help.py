@@ -15,7 +15,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from collector.center.operate.status import CenterStatus, GatewayStatus, UnitStatus
-from collector.cli.center.commands import _print_status
+from collector.cli.center.operate import _print_status
 from collector.cli.main import app
 from collector.cli.panels import CENTER_PANELS, ROOT_PANELS
 from collector.model.interval import Month
@@ -67,3 +67,26 @@ def test_help_loads_nothing_that_only_a_verb_at_work_needs() -> None:
     code = f"import sys, collector.cli.main; print(sorted({heavy!r} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG_S, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "words", [(), ("center",), ("center", "run"), ("agent", "run"), ("settle",), ("center", "review", "submit")]
+)
+def test_help_loads_neither_the_other_verbs_nor_what_checks_values(words: tuple[str, ...]) -> None:
+    """It takes five times as long otherwise; what is loaded is no matter of the machine's speed, as seconds are."""
+    script = """
+import sys
+from collector.cli.main import main
+try:
+    main()
+finally:
+    print(*sorted(sys.modules), file=sys.stderr)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, *words, "--help"], capture_output=True, text=True, timeout=HANG_S
+    )
+    loaded = set(done.stderr.split())
+    assert "Usage" in done.stdout
+    assert not loaded & {"pydantic", "numpy", "pyarrow", "sqlalchemy", "rich.console", "asyncio"}
+    if words == ("settle",):
+        assert not {name for name in loaded if name.startswith(("collector.cli.center", "collector.cli.agent"))}

@@ -16,6 +16,7 @@ from collector.base.text import tr, tr_in
 from collector.cli.agent import operate
 from collector.cli.language import heads, print_text, say
 from collector.cli.table import print_table
+from collector.cli.verbs import VerbGroup
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,8 +27,14 @@ if TYPE_CHECKING:
     from collector.points import Point
     from collector.points.agent_config import AgentConfig
 
-app = typer.Typer(no_args_is_help=True, help="The plant side: read, record, buffer, send. 厂站端。")
+app = typer.Typer(cls=VerbGroup, no_args_is_help=True, help="The plant side: read, record, buffer, send. 厂站端。")
 operate.register(app)
+
+
+def register(root: typer.Typer) -> None:
+    """Add the group to `collector`."""
+    root.add_typer(app, name="agent")
+
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="agent.toml")]
 AsJson = Annotated[bool, typer.Option("--json", help="The same as JSON.")]

@@ -17,11 +17,12 @@ from collector.cli.center.inputs import WhoOption
 from collector.cli.center.screen import MonthArgument, actor_of, decider_of, parse_month, show_rows, time_text, to_json
 from collector.cli.center.store import ConfigOption, DaysOption, JsonOption, StateOption, days_of_center, open_store
 from collector.cli.language import heads, print_text, say
+from collector.cli.verbs import VerbGroup
 
 if TYPE_CHECKING:
     from collector.center.month.duties import DutyBoard
 
-month_app = typer.Typer(no_args_is_help=True, help="The steps of a month, with four eyes. 月度流程。")
+month_app = typer.Typer(cls=VerbGroup, no_args_is_help=True, help="The steps of a month, with four eyes. 月度流程。")
 ProposalArgument = Annotated[int, typer.Argument(metavar="PROPOSAL", help="Its number, as `month show` shows it.")]
 
 

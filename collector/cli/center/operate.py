@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`collector center …`: the dispatch side."""
+"""`collector center run`, `status`, `backup`, `restore`, `renew`, `check`, `quarantine`, `ask`: the service."""
 
 from __future__ import annotations
 
@@ -13,20 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from collector.base.text import said_by, tr
-from collector.cli.center import (
-    inputs,
-    papers,
-    quality,
-    question,
-    repair,
-    review,
-    runs,
-    user,
-    worker,
-)
-from collector.cli.center import (
-    month as center_work,
-)
 from collector.cli.center.inputs import WhoOption
 from collector.cli.center.screen import actor_of
 from collector.cli.center.store import (
@@ -41,30 +27,25 @@ from collector.cli.center.store import (
     rulebook_of_center,
 )
 from collector.cli.language import heads, print_text, say
-from collector.cli.panels import CENTER_PANELS, grouped
 from collector.cli.table import print_table
 
 if TYPE_CHECKING:
     from collector.center.db.store import CenterStore
     from collector.center.operate.status import CenterStatus, GatewayStatus
 
-app = typer.Typer(
-    cls=grouped(CENTER_PANELS), no_args_is_help=True, help="The dispatch side: receive, store, settle. 主站。",
-    epilog="Examples: collector center status · collector center import plan p.csv · collector center settle 2026-03",
-)  # fmt: skip
-inputs.register(app)
-user.register(app)
-runs.register(app)
-center_work.register(app)
-review.register(app)
-question.register(app)
-papers.register(app)
-quality.register(app)
-worker.register(app)
-app.add_typer(repair.app, name="repair")
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs to `collector center`."""
+    app.command()(run)
+    app.command()(status)
+    app.command()(backup)
+    app.command()(restore)
+    app.command()(renew)
+    app.command()(check)
+    app.command()(quarantine)
+    app.command()(ask)
 
 
-@app.command()
 def run(
     named: ConfigArgument = None,
     listen: Annotated[str, typer.Option("--listen", metavar="HOST:PORT", help="Pages and REST.")] = "",
@@ -100,7 +81,6 @@ def _loop_factory() -> Any:
     return uvloop.new_event_loop
 
 
-@app.command()
 def status(
     named: ConfigArgument = None,
     config: ConfigOption = None,
@@ -134,7 +114,6 @@ def status(
         _print_status(found)
 
 
-@app.command()
 def backup(
     target: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder.")],
     config: ConfigOption = None,
@@ -149,7 +128,6 @@ def backup(
     _say_altered(what_is_altered(target))
 
 
-@app.command()
 def restore(
     source: Annotated[Path, typer.Argument(metavar="BACKUP", help="A folder made by backup.")],
     config: ConfigOption = None,
@@ -185,7 +163,6 @@ def _say_altered(words: Sequence[str]) -> None:
     raise typer.Exit(1)
 
 
-@app.command()
 def renew(
     config: ConfigOption = None,
     state: StateOption = "",
@@ -214,7 +191,6 @@ def renew(
     )
 
 
-@app.command()
 def check(
     named: ConfigArgument = None,
     config: ConfigOption = None,
@@ -242,7 +218,6 @@ def check(
         raise typer.Exit(1)
 
 
-@app.command()
 def quarantine(
     named: ConfigArgument = None,
     config: ConfigOption = None,
@@ -273,7 +248,6 @@ def quarantine(
     print_text("{count} in quarantine", count=len(rows))
 
 
-@app.command()
 def ask(
     words: Annotated[
         list[str],

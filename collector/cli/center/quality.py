@@ -25,6 +25,7 @@ from collector.cli.center.store import (
     rulebook_of_center,
 )
 from collector.cli.language import SEVERITIES, print_text, say
+from collector.cli.verbs import VerbGroup
 
 if TYPE_CHECKING:
     from collector.center.settings import CenterSettings
@@ -35,9 +36,11 @@ UnitOption = Annotated[str, typer.Option("--unit", metavar="UNIT", help="Of one 
 NumberArgument = Annotated[int, typer.Argument(metavar="NUMBER", help="As `substitute list` shows it.")]
 
 substitute = typer.Typer(
-    no_args_is_help=True, help="A value in place of what was delivered, by four eyes. 人工数据替代。"
+    cls=VerbGroup, no_args_is_help=True, help="A value in place of what was delivered, by four eyes. 人工数据替代。"
 )
-key = typer.Typer(no_args_is_help=True, help="Plant keys enrolled and revoked without a restart. 电厂密钥。")
+key = typer.Typer(
+    cls=VerbGroup, no_args_is_help=True, help="Plant keys enrolled and revoked without a restart. 电厂密钥。"
+)
 
 
 def register(app: typer.Typer) -> None:

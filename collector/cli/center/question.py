@@ -13,8 +13,11 @@ from collector.cli.center.review import FromOption, QuantityOption, TextOption, 
 from collector.cli.center.screen import MonthArgument, actor_of, decider_of, parse_month, show_rows, time_text, to_json
 from collector.cli.center.store import ConfigOption, DaysOption, JsonOption, StateOption, days_of_center, open_store
 from collector.cli.language import heads, print_text, say
+from collector.cli.verbs import VerbGroup
 
-question_app = typer.Typer(no_args_is_help=True, help="Questions about a day, before the disclosure. 披露前问询。")
+question_app = typer.Typer(
+    cls=VerbGroup, no_args_is_help=True, help="Questions about a day, before the disclosure. 披露前问询。"
+)
 QuestionArgument = Annotated[int, typer.Argument(metavar="QUESTION", help="Its number, as `question list` shows it.")]
 
 

@@ -12,9 +12,15 @@ from collector.cli.center.inputs import WhoOption
 from collector.cli.center.screen import actor_of, decider_of
 from collector.cli.center.store import ConfigOption, StateOption, open_store
 from collector.cli.language import print_text
+from collector.cli.verbs import VerbGroup
 
-app = typer.Typer(no_args_is_help=True, help="A damaged day file put right, by two people. 修复日文件。")
+app = typer.Typer(cls=VerbGroup, no_args_is_help=True, help="A damaged day file put right, by two people. 修复日文件。")
 NumberArgument = Annotated[int, typer.Argument(metavar="NUMBER", help="The proposal's number.")]
+
+
+def register(root: typer.Typer) -> None:
+    """Add the group to `collector center`."""
+    root.add_typer(app, name="repair")
 
 
 @app.command("propose")

@@ -13,12 +13,15 @@ from collector.cli.center.inputs import WhoOption
 from collector.cli.center.screen import actor_of, decider_of, parse_month, show_rows, time_text, to_json
 from collector.cli.center.store import ConfigOption, DaysOption, JsonOption, StateOption, days_of_center, open_store
 from collector.cli.language import heads, print_text, say
+from collector.cli.verbs import VerbGroup
 
 if TYPE_CHECKING:
     from collector.center.month.review_log import Review
     from collector.center.month.reviews import ReviewRequest
 
-review_app = typer.Typer(no_args_is_help=True, help="Reviews: asked, answered, decided, appealed. 复核申请。")
+review_app = typer.Typer(
+    cls=VerbGroup, no_args_is_help=True, help="Reviews: asked, answered, decided, appealed. 复核申请。"
+)
 NumberArgument = Annotated[int, typer.Argument(metavar="REVIEW", help="Its number, as `review list` shows it.")]
 TextOption = Annotated[str, typer.Option("--text", help="In words.")]
 FromOption = Annotated[str, typer.Option("--from", metavar="TIME", help="ISO 8601 with offset, or UTC ms.")]

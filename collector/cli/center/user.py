@@ -18,12 +18,13 @@ from collector.base.text import join, tr
 from collector.cli.center.screen import actor_of
 from collector.cli.center.store import ConfigOption, JsonOption, StateOption, open_store
 from collector.cli.language import print_text, say
+from collector.cli.verbs import VerbGroup
 
 if TYPE_CHECKING:
     from collector.center.people.access import Actor, Role
 
-users = typer.Typer(no_args_is_help=True, help="Accounts of the pages. 用户。")
-tokens = typer.Typer(no_args_is_help=True, help="Tokens of the REST interface. 访问令牌。")
+users = typer.Typer(cls=VerbGroup, no_args_is_help=True, help="Accounts of the pages. 用户。")
+tokens = typer.Typer(cls=VerbGroup, no_args_is_help=True, help="Tokens of the REST interface. 访问令牌。")
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The account.")]
 PasswordFile = Annotated[

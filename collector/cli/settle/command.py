@@ -17,7 +17,6 @@ import typer
 from collector.base.cycles import without_looking_for_cycles
 from collector.base.resources import config_path
 from collector.base.text import said_by, tr
-from collector.cli import calendar, compare
 from collector.cli.language import say
 from collector.cli.settle.forked_map import spread
 
@@ -28,9 +27,7 @@ RULEBOOK = "rules/east-china-trial"
 
 
 def register(app: typer.Typer) -> None:
-    """Add the verbs of the offline statement: settle, compare, quarter, calendar."""
-    compare.register(app)
-    calendar.register(app)
+    """Add the verb."""
 
     @app.command("settle")
     def settle_command(
