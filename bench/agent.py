@@ -4,7 +4,8 @@
 The devices are one other process. 50 points are four units: three with all 14 quantities, one with 8; so 2 000 records
 a second go to the disk, a commit a second, FULL. No broker is there: what is sent is the catch-up's figure. What counts
 is the CPU time of the agent's process, over every point it read meanwhile. Catch-up is wall time from the start of the
-uplink until the center has acknowledged the last batch, with broker and center as processes on the same machine.
+uplink until the center has acknowledged the last batch, with broker and center as processes on the same machine; its
+floor is reading the batches and publishing them with QoS 1 to a broker that nobody listens to.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import aiomqtt
 import uvloop
 
 import collector.wire as wire
+from bench.center_process import running_broker
 from bench.figure import Figure
 from bench.process import cpu_s, peak_mb
 from bench.signals import START_MS, layouts, ticks
@@ -76,13 +79,14 @@ def measure() -> list[Figure]:
     with tempfile.TemporaryDirectory() as name:
         cpu_us, bare_us, memory_mb = _poll(Path(name))
     with tempfile.TemporaryDirectory() as name:
-        publish_s, catch_up_s = _catch_up(Path(name))
+        publish_s, catch_up_s, broker_us = _catch_up(Path(name))
     return [
         Figure(
             "agent_cpu_per_point_25000_durable", cpu_us, "us", "the same reads by pymodbus bare", bare_us, 1.5, True
         ),
         Figure.absolute("agent_memory_25000_points", memory_mb, "MB", 90.0),
-        Figure("catch_up_345600_records", catch_up_s, "s", "reading the batches alone", publish_s, 10.0),
+        Figure("catch_up_345600_records", catch_up_s, "s", "reading + bare publish, QoS 1", publish_s, 2.0, True),
+        Figure.absolute("broker_cpu_per_batch", broker_us, "us", 1000.0),
     ]
 
 
@@ -155,7 +159,8 @@ def _write_config(folder: Path, port: int) -> Path:
     return path
 
 
-def _catch_up(folder: Path) -> tuple[float, float]:
+def _catch_up(folder: Path) -> tuple[float, float, float]:
+    """Seconds of the floor and of catching up; CPU of the broker for a batch of the floor, us."""
     port = _free_port()
     wire.generate_key_pair(folder / "plant.pem", folder / "plant.pub")
     settings = {
@@ -165,12 +170,32 @@ def _catch_up(folder: Path) -> tuple[float, float]:
     gateway = AgentConfig(AgentSettings.model_validate(settings), {}, folder)
     with closing(_day(folder)) as buffer:
         start = time.perf_counter()
-        position = None
+        position, payloads = None, []
         while (position := buffer.next_batch("P1", position)) is not None:
-            wire.open_envelope(buffer.read(position).payload)  # type: ignore[union-attr]
-        floor_s = time.perf_counter() - start
+            payloads.append(buffer.read(position).payload)  # type: ignore[union-attr]
+        reading_s, own = time.perf_counter() - start, _free_port()
+        with running_broker(folder, own) as pid, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            floor_s = reading_s + runner.run(_publish_all(own, payloads))
+            broker_us = cpu_s(pid) / len(payloads) * 1e6
         with _broker_and_center(folder, port), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return floor_s, runner.run(_send_all(buffer, gateway))
+            return floor_s, runner.run(_send_all(buffer, gateway)), broker_us
+
+
+async def _publish_all(port: int, payloads: list[bytes]) -> float:
+    """Seconds until the broker has acknowledged all of them, as many under way as the uplink has."""
+    window = asyncio.Semaphore(agent_config.UplinkConfig().window)
+    async with aiomqtt.Client("127.0.0.1", port, max_inflight_messages=agent_config.UplinkConfig().window) as client:
+        client.pending_calls_threshold = len(payloads)
+
+        async def publish(payload: bytes) -> None:
+            async with window:
+                await client.publish("bench/batch", payload, qos=1, timeout=60)
+
+        start = time.perf_counter()
+        async with asyncio.TaskGroup() as group:
+            for payload in payloads:
+                group.create_task(publish(payload))
+        return time.perf_counter() - start
 
 
 def _day(folder: Path) -> Buffer:

@@ -28,8 +28,8 @@ def free_port() -> int:
 
 
 @contextmanager
-def running_broker(folder: Path, port: int) -> Iterator[None]:
-    """A broker with room for whatever a bench floods it with."""
+def running_broker(folder: Path, port: int) -> Iterator[int]:
+    """A broker with room for whatever a bench floods it with; gives its process id."""
     command = [sys.executable, "-m", "collector.trial.broker", "--listen", f"127.0.0.1:{port}"]
     if MOSQUITTO is not None:
         settings = ("allow_anonymous true", f"listener {port} 127.0.0.1", "max_queued_messages 100000")
@@ -38,7 +38,7 @@ def running_broker(folder: Path, port: int) -> Iterator[None]:
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             _wait_for_listener(port)
-            yield
+            yield process.pid
         finally:
             process.terminate()
 

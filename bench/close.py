@@ -49,8 +49,8 @@ def measure() -> list[Figure]:
         "reading the stored results from SQLite",
     )
     return [
-        Figure(what, closed_s, "s", floor, floor_s, 3.0),
-        Figure(f"CPU to {what}", cpu_s, "s", floor, floor_s, 2.0),
+        Figure(what, closed_s, "s", floor, floor_s, 6.0, of_ratio=True),
+        Figure(f"CPU to {what}", cpu_s, "s", floor, floor_s, 6.0, of_ratio=True),
     ]
 
 

@@ -63,6 +63,17 @@ def median_s(run: Callable[[], object], times: int = 3) -> float:
     return statistics.median(seconds)
 
 
+def median_cpu_s(run: Callable[[], object], times: int = 3) -> float:
+    """Median CPU seconds of `run` in this process, after one warm-up: what else the machine does matters little."""
+    run()
+    seconds = []
+    for _ in range(times):
+        start = time.process_time()
+        run()
+        seconds.append(time.process_time() - start)
+    return statistics.median(seconds)
+
+
 def exponent(cost_of: Mapping[int, float]) -> float:
     """How cost grows with size: the e of cost ∝ size^e, by least squares over the logarithms."""
     return statistics.linear_regression(
