@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What people import: registers, plans, orders, revenue, records; versions, conflicts, undo."""
+"""Imports of people: registers, plans, orders, revenue, records; their versions, conflicts, and undo."""

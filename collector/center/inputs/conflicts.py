@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rows laid over rows: which are there already, and which claim the place of another one. Pure, and by the column.
+"""New rows compared with the rows in force: equal rows, and conflicts. Pure, and by columns.
 
-A month's plan of a region is millions of rows, so rows are an Arrow table along the kind's columns (instants as UTC ms,
-null where a cell is empty; other cells as they were written) with `row`, their row in the delivered file; and what is
-compared at once is a stretch of time.
+A month's plan of a region is millions of rows, so rows are an Arrow table with the kind's columns (instants as UTC ms,
+null where a cell is empty; other cells as written) and `row`, their row in the delivered file. Rows are compared one
+stretch of time after the other.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from collector.base.errors import ConfigError
 from collector.center.inputs.kinds import NUMBERS, TIMES, TableKind
 from collector.model.interval import DAY_MS
 
-# New rows compared at once; of the other side it is the rows of the same stretch of time, which are about as many.
+# New rows compared in one step, with the rows in force of the same stretch of time, which are about as many.
 ROWS_AT_ONCE: Final = 100_000
 _LARGEST_CODE: Final = 2**62
 
@@ -35,12 +35,12 @@ _NONE: Final = np.empty(0, np.int64)
 
 
 class RowsInConflict(ConfigError):  # noqa: N818 - a state of the delivery
-    """Rows that claim the place of others, and that count only if they are delivered as a replacement."""
+    """Rows conflict with rows in force; they are accepted only if delivered as a replacement."""
 
 
 @dataclass(frozen=True, slots=True)
 class HeldRows:
-    """Some rows in force. `number`: by which the caller knows them; `rows`: the table of them."""
+    """Some rows in force. `number`: the caller's numbers of the rows; `rows`: the rows themselves."""
 
     number: Int64s
     rows: pa.Table
@@ -48,10 +48,10 @@ class HeldRows:
 
 @dataclass(frozen=True, slots=True)
 class Laid:
-    """How rows lie over those in force. `new`: of each row whether it is not there yet.
+    """The comparison of rows with those in force. `new`: for each row, whether it is not in force yet.
 
-    `claims`, `claimed`: pairs of the place of a new row and the number of the row in force whose place it claims, in
-    order of both.
+    `claims`, `claimed`: the conflicts, as pairs of the place of a new row and the number of a row in force, in order of
+    both.
     """
 
     new: Bools
@@ -64,12 +64,12 @@ Meant = Callable[[pa.Table], pa.Table]
 
 
 def start_ms_of(rows: pa.Table) -> Int64s:
-    """UTC ms; 0 where the kind has no intervals."""
+    """Start of each row, UTC ms; 0 where the kind has no intervals."""
     return _times(rows, "start")
 
 
 def end_ms_of(rows: pa.Table) -> Int64s:
-    """UTC ms; 0 where the kind has no intervals."""
+    """End of each row, UTC ms; 0 where the kind has no intervals."""
     return _times(rows, "end")
 
 
@@ -78,10 +78,10 @@ def _times(rows: pa.Table, name: str) -> Int64s:
 
 
 def lay_over(kind: TableKind, rows: pa.Table, held_in: HeldIn, meant: Meant = lambda rows: rows) -> Laid:
-    """Compare rows of a file found good with those in force.
+    """Compare the rows of a valid file with those in force.
 
-    `held_in`: those in force that touch a stretch of time, some at a time; of a kind that is not `apart`, all. `meant`:
-    rows with what their empty cells stand for, which is how both sides are compared.
+    `held_in`: gives the rows in force that touch a stretch of time, in parts; for a kind that is not `apart`, all rows.
+    `meant`: fills the empty cells of rows with their meaning; both sides are compared in this form.
     """
     rows = meant(rows)
     new = np.ones(len(rows), dtype=np.bool_)
@@ -94,7 +94,8 @@ def lay_over(kind: TableKind, rows: pa.Table, held_in: HeldIn, meant: Meant = la
             mine, theirs = _codes(kind.columns, chosen, held_rows)
             there = _is_in(mine, theirs)
             new[places[there]] = False
-            # Rows that are there already claim nothing: neither a file nor what is in force contradicts itself.
+            # Rows that are in force already conflict with nothing: neither a file nor the rows in force contradict
+            # themselves.
             left, others = np.flatnonzero(~there), np.flatnonzero(~_is_in(theirs, mine[there]))
             claims, claimed = _claims(kind, chosen.take(pa.array(left)), held_rows.take(pa.array(others)))
             pairs.append((places[left[claims]], held.number[others[claimed]]))
@@ -102,12 +103,12 @@ def lay_over(kind: TableKind, rows: pa.Table, held_in: HeldIn, meant: Meant = la
 
 
 def laid_on_nothing(count: int) -> Laid:
-    """How so many rows lie where none are in force."""
+    """The comparison for `count` rows where none are in force: all are new."""
     return Laid(np.ones(count, np.bool_), _NONE, _NONE)
 
 
 def distinct(kind: TableKind, rows: pa.Table) -> pa.Table:
-    """A row that is there twice counts once, where the kind lets it be there twice."""
+    """The rows without repetitions, where the kind allows a row to occur twice."""
     if kind.exclusive or kind.unique or not len(rows):
         return rows
     _, first = np.unique(_codes(kind.columns, rows, rows.slice(0, 0))[0], return_index=True)
@@ -115,13 +116,13 @@ def distinct(kind: TableKind, rows: pa.Table) -> pa.Table:
 
 
 def cells_of(kind: TableKind, rows: pa.Table) -> list[tuple[str, ...]]:
-    """Rows as texts, instants in them as UTC ms."""
+    """Rows as texts, with instants as UTC ms."""
     columns = [_texts(rows[name]).to_pylist() for name in kind.columns]
     return list(zip(*columns, strict=True))
 
 
 def csv_lines(kind: TableKind, rows: pa.Table) -> Iterator[bytes]:
-    """Rows as CSV, some at a time, as the csv module writes them; a kind has more than one column."""
+    """Rows as CSV in parts, in the format of the csv module; a kind has more than one column."""
     for first in range(0, len(rows), ROWS_AT_ONCE):
         some = rows.slice(first, ROWS_AT_ONCE)
         columns = [_texts(some[name]) if name in TIMES else _fields(some[name]) for name in kind.columns]
@@ -131,33 +132,34 @@ def csv_lines(kind: TableKind, rows: pa.Table) -> Iterator[bytes]:
 
 
 def csv_header(kind: TableKind) -> bytes:
-    """The first line of such a table."""
+    """The header line of such a CSV."""
     return ",".join(kind.columns).encode() + b"\n"
 
 
 def _texts(column: Any) -> Any:
-    """Cells as texts, one array."""
+    """The cells of a column as texts, in one array."""
     return pc.fill_null(column.combine_chunks().cast(pa.string()), "")
 
 
 def _fields(column: Any) -> Any:
-    """Cells as fields of CSV, one array."""
+    """The cells of a column as CSV fields, in one array."""
     cells = column.combine_chunks().dictionary_encode()
     fields = pa.array(map(_csv_field, cells.dictionary.to_pylist()), pa.string())
     return pa.DictionaryArray.from_arrays(cells.indices, fields).cast(pa.string())
 
 
 def _csv_field(cell: str) -> str:
-    """A cell as a field that is not the only one of its line."""
+    """A cell as a field of a CSV line with other fields."""
     text = io.StringIO()
     csv.writer(text, lineterminator="").writerow((cell, ""))
     return text.getvalue()[:-1]
 
 
 def stretches(kind: TableKind, rows: pa.Table) -> Iterator[tuple[Int64s, int, int]]:
-    """Rows that are compared at once, one stretch of time after the other: their places, and the time they touch.
+    """The parts in which rows are compared: the places of the rows, and the time that they touch.
 
-    They are neighbours in time, where only neighbours can meet; else all rows. Nothing as long as the rows is made.
+    Where only rows close in time can conflict, a part is one stretch of time; else all rows are one part. No array as
+    long as the rows is made.
     """
     if not len(rows):
         return
@@ -168,7 +170,7 @@ def stretches(kind: TableKind, rows: pa.Table) -> Iterator[tuple[Int64s, int, in
     times = times.sort_by("start")
     start, end, count = (times[name].to_numpy() for name in ("start", "end_max", "count_all"))
     bite = np.cumsum(count) // ROWS_AT_ONCE
-    # A hole of days is not looked through: what is in force there is not met.
+    # A hole of days splits a part: no row can conflict with rows in force there.
     holes = start[1:] > np.maximum.accumulate(end)[:-1] + DAY_MS
     edges = [0, *(np.flatnonzero(holes | (bite[1:] > bite[:-1])) + 1).tolist(), len(start)]
     for first, after in pairwise(edges):
@@ -181,7 +183,7 @@ def _is_in(codes: Int64s, others: Int64s) -> Bools:
 
 
 def _claims(kind: TableKind, new: pa.Table, held: pa.Table) -> tuple[Int64s, Int64s]:
-    """Pairs of places where a new row claims that of one in force."""
+    """Pairs of places: a new row, and the row in force with which it conflicts."""
     found: list[tuple[Int64s, Int64s]] = [(_NONE, _NONE)]
     if kind.unique and len(held):
         mine, theirs = _codes(kind.unique, new, held)
@@ -198,7 +200,7 @@ def _claims(kind: TableKind, new: pa.Table, held: pa.Table) -> tuple[Int64s, Int
 def _boxes_overlap(
     kind: TableKind, new: pa.Table, held: pa.Table, mine: Int64s, theirs: Int64s
 ) -> tuple[Int64s, Int64s]:
-    """Pairs of one group that share a part of every range. Tables of ranges are short: each row meets all."""
+    """Pairs of one group whose ranges all overlap. Such tables are short: each row is compared with all."""
     meet = [theirs == group for group in mine]
     for low, high in kind.ranges:
         numbers = [[Decimal(text) for text in side[name].to_pylist()] for side in (new, held) for name in (low, high)]
@@ -211,7 +213,7 @@ def _boxes_overlap(
 
 
 def _overlaps(_: TableKind, new: pa.Table, held: pa.Table, mine: Int64s, theirs: Int64s) -> tuple[Int64s, Int64s]:
-    """Pairs of one group that share time. Rows in force of a group don't, so their ends are sorted as their starts."""
+    """Pairs of one group that overlap in time. Rows in force of a group don't, so their ends are in order too."""
     starts, ends, held_starts, held_ends = start_ms_of(new), end_ms_of(new), start_ms_of(held), end_ms_of(held)
     times = np.unique(np.concatenate([starts, ends, held_starts, held_ends]))
     order = np.lexsort((held_starts, theirs))
@@ -227,14 +229,14 @@ def _overlaps(_: TableKind, new: pa.Table, held: pa.Table, mine: Int64s, theirs:
 
 
 def _spread(first: Int64s, after: Int64s, order: Int64s) -> tuple[Int64s, Int64s]:
-    """Per new row a stretch [first, after) of the ordered rows in force, as pairs."""
+    """The pairs of each new row with its stretch [first, after) of the ordered rows in force."""
     count = np.maximum(after - first, 0)
     begun = np.repeat(first - (np.cumsum(count) - count), count)
     return np.repeat(np.arange(len(count)), count), order[begun + np.arange(count.sum())]
 
 
 def _codes(names: Sequence[str], one: pa.Table, other: pa.Table) -> tuple[Int64s, Int64s]:
-    """Both sides' rows as numbers: equal where all the named cells are."""
+    """The rows of both sides as numbers that are equal where all the named cells are equal."""
     codes, size = np.zeros(len(one) + len(other), np.int64), 1
     for name in names:
         both = pa.chunked_array([chunk.cast(_plain(chunk)) for side in (one, other) for chunk in side[name].chunks])
@@ -264,7 +266,7 @@ def _plain(chunk: Any) -> Any:
 
 
 def _laid(new: Bools, pairs: Sequence[tuple[Int64s, Int64s]]) -> Laid:
-    """All pairs, each once, in order."""
+    """The comparison with all pairs, each once, in order."""
     claims = np.concatenate([_NONE, *(one for one, _ in pairs)])
     claimed = np.concatenate([_NONE, *(other for _, other in pairs)])
     order = np.lexsort((claimed, claims))

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Plans, orders, reserves, revenue, registers: what people deliver, as versions that can be replaced and undone.
+"""Imports of plans, orders, reserves, revenue and registers, as versions that can be replaced and undone.
 
-A delivery is checked as a settlement folder's file is (the same readers), then row by row against what is in force:
-the same row again changes nothing; a row that claims the place of another one is refused, or replaces it where asked.
-Replaced rows are kept and come back when the import that replaced them is undone. The whole delivery is taken or none.
+A delivery is checked by the readers of a settlement folder, then row by row against the rows in force: the same row
+again changes nothing; a row that conflicts with another one is refused, or replaces it where asked. Replaced rows are
+kept and come back when the import that replaced them is undone. A delivery is taken whole or not at all.
 
-A month's plan of a region is millions of rows, and plants are received meanwhile: a file is read and compared beside
-the writer, its new rows are written as a file of their own (`stored_rows`), and one short transaction lists it. One
-import at a time: a lock among all processes, which ends with the process that holds it. A killed import leaves at most
-a file that nothing lists; the running center removes such files.
+A month's plan of a region is millions of rows, and batches are received meanwhile: a file is read and compared outside
+the writer, its new rows are written to a file of their own (`stored_rows`), and one short transaction lists it. One
+import runs at a time, under a lock among all processes, which ends with its process. A killed import leaves at most a
+file that is not listed; the running center removes such files.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from collector.tables.limits import InputRules
 from collector.tables.register import RegisterFile, load_register
 
 LOCK: Final = "imports"
-_PACKED: Final = zstandard.FRAME_HEADER  # no table that was ever taken begins so
+_PACKED: Final = zstandard.FRAME_HEADER  # no table ever stored begins with these bytes
 
 Int64s = npt.NDArray[np.int64]
 T = TypeVar("T")
@@ -55,7 +55,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What an import did. `import_id` is None where nothing changed: every row was there already.
+    """The result of an import. `import_id` is None where nothing changed: every row was in force already.
 
     `notes`: how the file was read, where there was a choice.
     """
@@ -76,10 +76,10 @@ class MovedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Taking:
-    """What taking a file would do, found by looking.
+    """The changes that taking a file would make.
 
-    `new`: of each of its rows whether it is not in force yet; `replaced`: places of the rows in force that make way, by
-    import; `changes`: whether there is anything to be taken.
+    `new`: for each of its rows, whether it is not in force yet; `replaced`: places of the rows in force that it
+    replaces, by import; `changes`: whether there is anything to store.
     """
 
     new: Bools
@@ -89,10 +89,10 @@ class Taking:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """An import whose rows are on the disk and which is yet to be listed.
+    """An import whose rows are on the disk, before it is listed.
 
-    `counts`: rows added, there already, and replaced; `packed`: the delivered file, empty where nothing changes;
-    `rows_sha256`: of the file of its rows, None for a register; `span_ms`: the time they touch.
+    `counts`: rows added, in force already, and replaced; `packed`: the delivered file, empty where nothing changes;
+    `rows_sha256`: of the file of its rows, None for a register; `span_ms`: the time that the rows touch.
     """
 
     kind: str
@@ -104,7 +104,7 @@ class Listing:
     span_ms: tuple[int, int] = (0, 0)
 
     def write(self, connection: Connection, *, who: str, now_ms: int, notes: tuple[str, ...] = ()) -> Imported:
-        """List it: from the commit on its rows count, and those it replaces don't."""
+        """List the import: from the commit on its rows count, and the replaced ones don't."""
         if not self.packed:
             return Imported(None, *self.counts, notes)
         number = record_import(
@@ -133,11 +133,10 @@ def take_tables(
     finish: Finish = lambda *_: None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> list[Imported]:
-    """Take tables of a file, all or none; a register among them is what the others are checked against.
+    """Take tables of a file, all or none; a register among them is the one that the others are checked against.
 
-    `rules`: what the rulebook says about inputs; None: they are not checked by it. `finish`: what else is to be written
-    in the transaction that lists them, given what each of them did. `tell`: takes the step a table is at: reading,
-    comparing, writing.
+    `rules`: the rulebook's rules for inputs; None: not checked. `finish`: writes more in the transaction that lists the
+    tables, given the result of each. `tell`: receives the step of a table: reading, comparing, writing.
 
     Raises:
         ConfigError: everything wrong in a table, or rows that conflict with those in force.
@@ -182,7 +181,7 @@ def _prepare(
     replace: bool,
     tell: Callable[[str], None],
 ) -> Listing:
-    """Compare a file's rows with those in force and write those that are new to the disk. Raises as `take_tables`."""
+    """Compare a file's rows with those in force and write the new ones to the disk. Raises as `take_tables`."""
     if rows is None:
         return store.read(lambda c: _look_at_register(c, delivered, replace=replace))
     tell("comparing")
@@ -197,18 +196,18 @@ def _prepare(
 
 
 def _check_in_force(store: CenterStore, file: str, known: RegisterFile, listings: Sequence[Listing]) -> None:
-    """Look at what stays in force beside a new register. Raises as `check_in_force`."""
+    """Check the rows that stay in force against a new register. Raises as `check_in_force`."""
     leaving = {each.kind: each.replaced for each in listings}
     store.read(lambda c: check_in_force(c, store.imported, file, known, whole_register(c), leaving))
 
 
 def write_unless_moved(store: CenterStore, state: tuple[int, int, int], job: Callable[[Connection], T]) -> T:
-    """Run a job on the writer's thread, where what was compared with is still what counts.
+    """Run a job on the writer's thread, unless the imports changed since the comparison.
 
-    The lock alone is not trusted for that: a session of PostgreSQL that broke off has let go of it.
+    The lock alone is not enough: a broken session of PostgreSQL has released it.
 
     Raises:
-        MovedError: it is not.
+        MovedError: the imports have changed.
     """
 
     def unless_moved(connection: Connection) -> T:
@@ -232,10 +231,10 @@ def look(
 ) -> Taking:
     """Compare a file's rows with those in force; nothing is written.
 
-    `folder`: of the files of imports; `known`: the register that says what their empty cells stand for.
+    `folder`: of the files of imports; `known`: the register that gives empty cells their meaning.
 
     Raises:
-        ConfigError: the first rows in conflict with those in force, and how many there are, unless they are replaced.
+        ConfigError: the first rows in conflict with those in force, and their number, unless they are replaced.
         Altered: the file of an import is not as it was written.
     """
     held = RowsInForce(connection, folder, kind)
@@ -259,7 +258,7 @@ def look(
 
 
 def _areas_unsaid(kind: str, rows: pa.Table, meant: pa.Table, stored: Sequence[Sequence[str]]) -> list[str]:
-    """Of each row the area that it names and the stored one does not, or the other way round; "" where they agree."""
+    """For each row the area that only one of the row and the stored row names; "" where they agree."""
     if "area" not in KINDS[kind].columns:
         return [""] * len(rows)
     place = KINDS[kind].columns.index("area")
@@ -268,7 +267,7 @@ def _areas_unsaid(kind: str, rows: pa.Table, meant: pa.Table, stored: Sequence[S
 
 
 def _problem(file: str, row: int, import_id: int, old_row: int, cells: Collection[str], area: str) -> Problem:
-    """`area`: what an empty area of one of the two stands for."""
+    """The problem of a row in conflict. `area`: the meaning of an empty area in one of the two rows."""
     stored = ", ".join(cell for cell in cells if cell)
     if area:
         message = tr(
@@ -290,7 +289,7 @@ def _problem(file: str, row: int, import_id: int, old_row: int, cells: Collectio
 
 
 def _look_at_register(connection: Connection, delivered: Delivered, *, replace: bool) -> Listing:
-    """A register is one whole: another one replaces it or is refused."""
+    """Prepare a register: as a whole it replaces the one in force, or is refused."""
     before = _register_in_force(connection)
     if before is not None and before.sha256 == delivered.sha256:
         return Listing(REGISTER, delivered, (0, 1, 0))
@@ -311,7 +310,7 @@ def lock_imports(connection: Connection) -> None:
 
 
 def state_of(connection: Connection) -> tuple[int, int, int]:
-    """Another one after every listing and undoing of an import of tables."""
+    """A value that changes with every listing and undoing of an import of tables."""
     columns = (func.count(), func.coalesce(func.max(imported.c.id), 0), func.count(imported.c.undone_ms))
     count, latest, undone = connection.execute(select(*columns).where(imported.c.kind != RECORDS)).one()
     return int(count), int(latest), int(undone)
@@ -329,7 +328,7 @@ def record_import(
     rows_sha256: str | None = None,
     span_ms: tuple[int, int] = (0, 0),
 ) -> int:
-    """The row of an import; its number. `counts`: rows added, there already, and replaced."""
+    """Insert the row of an import and return its number. `counts`: rows added, in force already, and replaced."""
     values = {
         "kind": kind,
         "name": delivered.name[:255],
@@ -362,7 +361,7 @@ def rows_in_force(connection: Connection, folder: Path, kind: str) -> Iterator[t
 
 
 def is_delivered(connection: Connection, kind: str) -> bool:
-    """Whether there is an import of the kind that counts, if only of a header."""
+    """True if an import of the kind counts, even one with a header only."""
     return (
         connection.execute(select(imported.c.id).where((imported.c.kind == kind) & effective).limit(1)).first()
         is not None
@@ -370,14 +369,14 @@ def is_delivered(connection: Connection, kind: str) -> bool:
 
 
 def _register_in_force(connection: Connection, but: int = 0) -> Any:
-    """The latest one that is not undone: each took the place of the one before it. `but`: without an import."""
+    """The latest register that is not undone: each replaced the one before. `but`: leave one import out."""
     counting = (imported.c.kind == REGISTER) & effective & (imported.c.id != but)
     query = select(imported.c.id, imported.c.sha256).where(counting)
     return connection.execute(query.order_by(imported.c.id.desc()).limit(1)).first()
 
 
 def current_register(connection: Connection, *, but: int = 0) -> bytes | None:
-    """The register in force as it was delivered; None where there is none. `but`: without an import."""
+    """The register in force as it was delivered; None where there is none. `but`: leave one import out."""
     found = _register_in_force(connection, but)
     if found is None:
         return None
@@ -389,20 +388,20 @@ def current_register(connection: Connection, *, but: int = 0) -> bytes | None:
 
 
 def known_register(connection: Connection, *, but: int = 0) -> RegisterFile | None:
-    """The register in force, read; None where there is none. `but`: without an import."""
+    """The register in force, parsed; None where there is none. `but`: leave one import out."""
     data = current_register(connection, but=but)
     return None if data is None else _read_register(data)
 
 
 def whole_register(connection: Connection) -> RegisterFile | None:
-    """As `known_register`; None also where it is not as it was imported: that must not keep a good one out."""
+    """The register in force; None also where its bytes are altered, which must not keep a good one out."""
     try:
         return known_register(connection)
     except Altered:
         return None
 
 
-# Every page asks for it. Of a thousand units, reading it anew each time took three quarters of what a page takes.
+# Every page needs it. With a thousand units, parsing it each time took three quarters of a page's time.
 @lru_cache(maxsize=2)
 def _read_register(data: bytes) -> RegisterFile:
     return load_register(Delivered("register.toml", data, ""), Findings())
@@ -421,10 +420,10 @@ def needed_register(connection: Connection) -> Delivered:
 
 
 def pack(delivered: Delivered) -> bytes:
-    """A file as it is kept: text of records or a plan takes a tenth so."""
+    """The compressed form of a file: text of records or of a plan shrinks to a tenth."""
     return delivered.kept if delivered.packed else zstandard.ZstdCompressor(level=3).compress(delivered.kept)
 
 
 def unpack(stored: bytes) -> bytes:
-    """A file as it was delivered; older programs kept tables as they were."""
+    """A file as it was delivered; older programs stored tables uncompressed."""
     return zstandard.ZstdDecompressor().decompressobj().decompress(stored) if stored.startswith(_PACKED) else stored

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The kinds of what people deliver, and which rows of a kind claim the same place."""
+"""The kinds of delivered tables, and the rule by which rows of a kind conflict."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 REGISTER: Final = "register"
-# Columns whose cells are instants, kept as UTC ms whatever notation they came in.
+# Columns of instants, stored as UTC ms whatever notation they were written in.
 TIMES: Final = frozenset({"start", "end", "issued", "time", "called"})
 # Columns of numbers: equal however they are written (1.0, 1.00, 1e0).
 NUMBERS: Final = frozenset(
@@ -22,10 +22,11 @@ NUMBERS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class TableKind:
-    """A kind of table: its columns; which of them are unique together; within which of them intervals are exclusive.
+    """A kind of table: its columns, and the two rules by which rows conflict.
 
-    Empty where rows may stand beside each other freely. `ranges`: the pairs of columns of numbers, half-open, that make
-    up what is exclusive; where there are none it is the time from start to end.
+    `unique`: columns that are unique together; `exclusive`: columns within which intervals are exclusive. Both are
+    empty where rows never conflict. `ranges`: the pairs of columns of numbers, half-open, that must not overlap;
+    without any, it is the time from start to end.
     """
 
     columns: tuple[str, ...]
@@ -35,7 +36,7 @@ class TableKind:
 
     @property
     def apart(self) -> bool:
-        """Whether only rows of the same stretch of time can meet."""
+        """True if only rows of the same stretch of time can conflict."""
         return bool(self.exclusive) and not self.unique and not self.ranges
 
 
@@ -59,6 +60,6 @@ KINDS: Final[Mapping[str, TableKind]] = {
     "reserve_minimum": TableKind(("area", "start", "end", "power_mw"), exclusive=("area",)),
 }
 ALL_KINDS: Final = (REGISTER, *KINDS)
-# Records are no table of rows in force: `collector.center.inputs.record_imports` takes them.
+# Records have no table of rows in force: `collector.center.inputs.record_imports` takes them.
 RECORDS: Final = "records"
 IMPORT_KINDS: Final = (*ALL_KINDS, RECORDS)

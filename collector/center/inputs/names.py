@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The names of plants as the register in force has them, for whatever is shown to people."""
+"""The names of plants by the register in force, for display."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collector.center.inputs.imports import current_register
 
 
 def plant_names(connection: Connection) -> Mapping[str, str]:
-    """Each plant's name by its id; of one whose name changed the last of the register. A plant may have none."""
+    """Each plant's name by its id; after a change of name, the last one in the register. A plant may have none."""
     data = current_register(connection)
     return {} if data is None else _names(data)
 

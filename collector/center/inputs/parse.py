@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A delivered table: everything wrong in it at once (the readers of a settlement folder), else its rows by the column.
+"""A delivered table: everything wrong in it at once (the readers of a settlement folder), else its rows as columns.
 
-Cells are kept as they were written, but for instants, which are UTC ms. A plan or voltage band is parsed once, into
-what is checked and what is kept; the tables of other kinds are short and read again for their texts.
+Cells are kept as written, except instants, which are UTC ms. A plan or voltage band is parsed once, for checking and
+for storing; the tables of other kinds are short and are read again for their texts.
 """
 
 from __future__ import annotations
@@ -44,22 +44,22 @@ from collector.tables.schedules import BAND_COLUMNS, PLAN_COLUMNS, read_schedule
 
 _REGISTER_TABLES: Final = frozenset({"area", "plant", "unit", "policy"})
 _SCHEDULES: Final = {"plan": with_texts(PLAN_COLUMNS), "voltage_band": with_texts(BAND_COLUMNS)}
-_INTEGERS: Final = {"plan": ("power_kw",)}  # of a kind: what is kept beside its cells
+_INTEGERS: Final = {"plan": ("power_kw",)}  # by kind: columns of integers stored beside the texts
 _CELL_TYPE: Final = pa.dictionary(pa.int32(), pa.string())
 
 
 def kinds_in(delivered: Delivered) -> tuple[str, ...]:
-    """What an E file has tables of, in the order in which they can be imported."""
+    """The kinds of tables in an E file, in the order in which they can be imported."""
     there = tables_in(delivered)
     register = (REGISTER,) if set(there) & _REGISTER_TABLES else ()
     return (*register, *(kind for kind in (*KINDS, RECORDS) if kind in there))
 
 
 def as_toml(delivered: Delivered) -> Delivered:
-    """A register in E text as register.toml, which is what a settlement folder holds.
+    """A register in E text converted to register.toml, the form in a settlement folder.
 
     Raises:
-        ConfigError: it can't be read.
+        ConfigError: the file can't be read.
     """
     if not is_efile(delivered):
         return delivered
@@ -73,9 +73,9 @@ def as_toml(delivered: Delivered) -> Delivered:
 def read_table(
     kind: str, delivered: Delivered, known: RegisterFile, notes: Findings | None = None
 ) -> tuple[Delivered, pa.Table | None]:
-    """A file as it is kept, and its rows; None of a register, which is one whole.
+    """A file in its stored form, and its rows; None for a register, which has no rows.
 
-    `known`: the register that other tables are checked against. `notes`: takes how the file was read.
+    `known`: the register that other tables are checked against. `notes`: receives how the file was read.
 
     Raises:
         ConfigError: everything wrong in it.
@@ -94,7 +94,7 @@ def read_table(
 
 
 def load_delivered(register: Delivered, rules: InputRules | None) -> RegisterFile:
-    """A register found good. `rules`: what the rulebook says about inputs.
+    """Parse a valid register. `rules`: the rulebook's rules for inputs.
 
     Raises:
         ConfigError: everything wrong in it.
@@ -106,7 +106,7 @@ def load_delivered(register: Delivered, rules: InputRules | None) -> RegisterFil
 
 
 def problems_of_rows(kind: str, rows: pa.Table, known: RegisterFile) -> list[tuple[int, str]]:
-    """What a register makes wrong in rows in force: (row in a file of them, what), as a settling would find it."""
+    """The problems of rows in force with a register, as in a settlement: (row in a file of them, problem)."""
     data = csv_header(KINDS[kind]) + b"".join(csv_lines(KINDS[kind], rows))
     findings = Findings()
     _read_checked(kind, Delivered(f"{kind}.csv", data, "", kind, ignored=known.ignored), known, findings)
@@ -114,7 +114,7 @@ def problems_of_rows(kind: str, rows: pa.Table, known: RegisterFile) -> list[tup
 
 
 def meant_by(kind: str, known: RegisterFile | None) -> Meant:
-    """Rows of a kind with what their empty cells stand for by the register: the area of a plant's revenue."""
+    """A function that fills empty cells of rows with their meaning by the register: the area of a plant's revenue."""
     if kind != "revenue" or known is None or known.register is None:
         return lambda rows: rows
     states = defaultdict[str, list[PlantState]](list)
@@ -134,7 +134,7 @@ def meant_by(kind: str, known: RegisterFile | None) -> Meant:
 
 
 def _read_checked(kind: str, delivered: Delivered, known: RegisterFile, findings: Findings) -> pa.Table | None:
-    """Look at a file as a settlement folder's file is looked at; the rows of a schedule that was found good."""
+    """Check a file as a settlement folder's file is checked; returns the rows of a valid schedule."""
     if kind in _SCHEDULES:
         limits = known.power_limits(PLAN) if kind == "plan" else None
         long = read_schedule(delivered, _SCHEDULES[kind], known.units, findings, limits)
@@ -161,10 +161,10 @@ def _schedule_rows(kind: str, delivered: Delivered, long: LongTable) -> pa.Table
 
 
 def _rows_in_file(delivered: Delivered, long: LongTable) -> Any:
-    """The row of the file of each row of the table."""
+    """For each row of the table, its row in the file."""
     count = len(long.table)
     if delivered.suffix == ".csv" and _line_count(delivered) == count + 1:
-        return np.arange(2, count + 2, dtype=np.int32)  # each has a line of its own, after the header's
+        return np.arange(2, count + 2, dtype=np.int32)  # one line for each row, after the header
     return [row for _, row in sorted(long.rows_of(range(count)).items())]
 
 
@@ -176,7 +176,7 @@ def _line_count(delivered: Delivered) -> int:
 
 
 def read_rows(kind: str, delivered: Delivered) -> pa.Table:
-    """The rows of a file that was found good; a row that is there twice counts once."""
+    """The rows of a valid file; a row that occurs twice counts once."""
     if kind in _SCHEDULES:
         long = read_schedule(delivered, _SCHEDULES[kind], None, Findings())
         assert long is not None

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files that were sent to be looked at and are not taken yet: kept beside the store for a day, seen by their sender.
+"""Files that were uploaded for a preview and are not taken yet: kept for a day, visible to their sender only.
 
-pending/<token>: msgpack of sender, file name and bytes; the token is of their SHA-256. Nothing of them counts.
+pending/<token>: msgpack of sender, file name and bytes; the token is from their SHA-256. They have no effect on
+anything.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from collector.center.inputs.service import delivered_of
 from collector.center.people.access import Actor, Permission
 from collector.sheets.files import Delivered
 
-MOST: Final = 20  # files; the oldest go
+MOST: Final = 20  # files; beyond, the oldest are removed
 KEPT_S: Final = 86_400
 _TOKEN: Final = re.compile(r"[0-9a-f]{32}\Z")
 
@@ -34,11 +35,11 @@ class _Kept(msgspec.Struct, array_like=True):
 
 
 def keep_pending(store: CenterStore, name: str, data: bytes, *, actor: Actor) -> str:
-    """Keep a file until it is taken or forgotten; what it is called by.
+    """Keep a file until it is taken or forgotten; returns its token.
 
     Raises:
         Denied: the role may not import.
-        ConfigError: it has no usable name, or is larger than such a file is read.
+        ConfigError: the file has no usable name, or is larger than the limit of its type.
         OSError: the disk refuses.
     """
     actor.require(Permission.IMPORT)
@@ -55,7 +56,7 @@ def pending_file(store: CenterStore, token: str, *, actor: Actor) -> Delivered:
     """A file that waits to be taken.
 
     Raises:
-        Missing: there is none, or it is somebody else's: the two are told apart to nobody.
+        Missing: there is none, or it is somebody else's: the error is the same for both.
     """
     path = _folder(store) / token
     if _TOKEN.match(token) and path.is_file():
@@ -66,7 +67,7 @@ def pending_file(store: CenterStore, token: str, *, actor: Actor) -> Delivered:
 
 
 def forget_pending(store: CenterStore, token: str) -> None:
-    """Remove a file that was taken, or is not wanted; a text that is no token names none."""
+    """Remove a file that was taken, or is not wanted; no effect for a text that is not a token."""
     if _TOKEN.match(token):
         (_folder(store) / token).unlink(missing_ok=True)
 
@@ -78,6 +79,6 @@ def _folder(store: CenterStore) -> Path:
 def _forget_old(folder: Path) -> None:
     files = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
     for place, path in enumerate(files):
-        # By the machine's clock, as the file system's is, whatever clock the store has.
+        # By the machine's clock, as in the file system, not by the store's.
         if place >= MOST - 1 or path.stat().st_mtime < SystemClock().now_utc_ms() / 1000 - KEPT_S:
             path.unlink(missing_ok=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What taking a file would do, before anything is stored: its kind, its first rows, and what they would change."""
+"""The preview of an import before anything is stored: the file's kind, its first rows, and its effects."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _OPTIONAL: Final = frozenset({"issued", "note", "document", "source", "area", "p
 
 @dataclass(frozen=True, slots=True)
 class YuanChange:
-    """What a plant's revenue of a month would be, and is; None where there is none in force."""
+    """A plant's revenue of a month now and after the import; None where there is none in force."""
 
     plant: str
     month: str
@@ -50,10 +50,10 @@ class YuanChange:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What taking a file would do. `first`: its first rows; `rows`: how many it has.
+    """The preview of an import. `first`: its first rows; `rows`: their number.
 
-    `added`, `same`, `replaced`: its new rows, those in force already, and those in force that would make way, of which
-    `conflicts` names the first. `changes`: of a register or records, in words. `yuan`: of revenue.
+    `added`, `same`, `replaced`: its new rows, those in force already, and rows in force that it would replace;
+    `conflicts` names the first of the last. `changes`: for a register or records, in words. `yuan`: for revenue.
     """
 
     kind: str
@@ -71,7 +71,7 @@ class Preview:
 
 
 def recognise_kinds(delivered: Delivered) -> list[str]:
-    """The kinds a file may be of, the likeliest first: by its tables, its ending, its columns, its name."""
+    """The possible kinds of a file, the likeliest first: by its tables, its suffix, its columns, its name."""
     if delivered.suffix == ".toml":
         return [REGISTER]
     if delivered.suffix == ".parquet":
@@ -96,7 +96,7 @@ def recognise_kinds(delivered: Delivered) -> list[str]:
 def preview(
     store: CenterStore, kind: str, delivered: Delivered, rules: InputRules | None, *, with_register: bool = False
 ) -> Preview:
-    """Read a file as if it were to be taken. `with_register`: the register that comes with it in the same file counts.
+    """Read a file as if it were to be taken. `with_register`: check by the register in the same file.
 
     Raises:
         ConfigError: everything wrong in it.
@@ -111,7 +111,7 @@ def preview(
     known = load_delivered(as_toml(delivered) if with_register else store.read(needed_register), rules)
     notes = Findings()
     delivered, rows = read_table(kind, delivered, known, notes)
-    assert rows is not None  # only a register has none
+    assert rows is not None  # only a register has no rows
     found = store.read(lambda c: look(c, store.imported, kind, delivered, rows, known, replace=True))
     added = int(np.count_nonzero(found.new))
     cells = cells_of(KINDS[kind], rows.slice(0, FIRST_ROWS))
@@ -159,7 +159,7 @@ def _months(kind: str, rows: pa.Table) -> list[str]:
 
 
 def _revenue(connection: Connection, store: CenterStore, rows: pa.Table, known: RegisterFile) -> list[YuanChange]:
-    """Per plant and month what is in force and what would be; rows of other keys of the month stay."""
+    """Revenue per plant and month, in force now and after the import; other rows of the month stay."""
     place = {name: index for index, name in enumerate(KINDS["revenue"].columns)}
     key = [place[name] for name in KINDS["revenue"].unique]
     held, meant = RowsInForce(connection, store.imported, "revenue").table(), meant_by("revenue", known)
@@ -179,12 +179,12 @@ def _revenue(connection: Connection, store: CenterStore, rows: pa.Table, known: 
 
 def _register(connection: Connection, store: CenterStore, delivered: Delivered, rules: InputRules | None) -> Preview:
     known = load_delivered(as_toml(delivered), rules)
-    if not is_efile(delivered):  # else its tables may take the place of what does not fit
+    if not is_efile(delivered):  # in an E file, other tables may replace the rows that do not fit
         check_in_force(connection, store.imported, delivered.name, known, known_register(connection), {})
     new = known.register
     data = current_register(connection)
     old = load_delivered(Delivered("register.toml", data, ""), None).register if data is not None else None
-    assert new is not None  # it would have been refused
+    assert new is not None  # else the read would have refused it
     changes = [change for name in ("areas", "plants", "units") for change in _differing(name, old, new)]
     states = (("area", new.areas), ("plant", new.plants), ("unit", new.units))
     rows = [(table, state.id) for table, found in states for state in found]
@@ -200,7 +200,7 @@ def _register(connection: Connection, store: CenterStore, delivered: Delivered, 
 
 
 def _differing(name: str, old: Register | None, new: Register) -> list[Text]:
-    """What of areas, plants or units is new, gone or other than in force; one line each."""
+    """The areas, plants or units that are new, gone or changed; one line each."""
     states: list[dict[str, list[str]]] = []
     for register in (old, new):
         found: dict[str, list[str]] = defaultdict(list)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Imported records on their way into the journal: columns into batches of streams of the center's own.
+"""Imported records on their way into the journal: columns become batches in streams of the center's own.
 
-Of a replaced record what the file does not say is taken over from the stored one; the rest is as any batch.
+A record that replaces a stored one takes over its quantities that the file does not have; otherwise the batches are as
+any other.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from collector.model.record import Quality
 
 BATCH_RECORDS: Final = 20_000
 _BATCH_UNITS: Final = 256
-# What a payload's header calls the gateway; the stream itself has a name that no gateway can have.
+# The gateway in a payload's header; the stream itself has a name that no gateway can have.
 _HEADER_GATEWAY: Final = "import"
 
 Int64s = npt.NDArray[np.int64]
@@ -36,16 +37,16 @@ Bools = npt.NDArray[np.bool_]
 
 
 def find_places(times: Int64s, stored: Int64s) -> tuple[npt.NDArray[np.intp], Bools]:
-    """For each time its place among the stored ones, and whether it is there."""
+    """For each time its place among the stored ones, and whether it is one of them."""
     at = np.minimum(np.searchsorted(stored, times), len(stored) - 1)
     return at, np.asarray(stored[at] == times)
 
 
 def put_over(given: wire.UnitColumns, stored: wire.UnitColumns) -> wire.UnitColumns:
-    """Records that replace stored ones: their quantities, and those of the stored records that they don't have."""
+    """Records that replace stored ones: their own quantities, and the stored values of the others."""
     at, _ = find_places(given.time_utc_ms, stored.time_utc_ms)
     kept = stored.select(at)
-    # What some of these records don't carry at all can't be said of single records of a batch.
+    # A batch can't mark a quantity as not carried in single records.
     others = {name: _said(column) for name, column in kept.columns.items() if (column.qualities != NOT_CARRIED).any()}
     columns = others | given.columns
     return dataclasses.replace(kept, columns={q.name: columns[q.name] for q in QUANTITIES if q.name in columns})
@@ -59,7 +60,7 @@ def _said(column: wire.QuantityColumn) -> wire.QuantityColumn:
 
 @dataclass
 class RecordJournal:
-    """Makes batches of columns, packed as they are full, and commits them together."""
+    """Builds batches from columns, encodes each when it is full, and commits them together."""
 
     connection: Connection
     number: int
@@ -69,7 +70,7 @@ class RecordJournal:
     _sealed: list[Accepted] = field(default_factory=list)
 
     def add(self, plant: str, gateway: str, columns: wire.UnitColumns) -> None:
-        """Records of one unit and day."""
+        """Add records of one unit and day."""
         key = (plant, gateway)
         for start in range(0, len(columns.time_utc_ms), BATCH_RECORDS):
             some = columns.select(slice(start, start + BATCH_RECORDS))
@@ -102,7 +103,7 @@ class RecordJournal:
         self._sealed.append(accepted)
 
     def end_day(self) -> None:
-        """Close the batches: one that reaches over days would be read for each of them."""
+        """Close the open batches: a batch over several days would be read for each of them."""
         for key in sorted(self._open):
             self._seal(key)
 

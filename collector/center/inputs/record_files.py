@@ -51,9 +51,10 @@ class UnitDayRows:
 
 @dataclass(frozen=True, slots=True)
 class RecordFile:
-    """A file found good: its records by unit and time, and which of them belong to which day.
+    """A valid file: its records by unit and time, and the days they belong to.
 
-    `quantities`: per unit those it has in the file. `rows_of`: rows of the file by place in the table; a pass over it.
+    `quantities`: the quantities of each unit in the file. `rows_of`: the file's rows for places in the table; reads the
+    whole file once.
     """
 
     name: str
@@ -75,7 +76,7 @@ class RecordFile:
         return Interval(first, max(int(self.time[part.end - 1]) for part in parts) + 1)
 
     def records(self, part: UnitDayRows) -> wire.UnitColumns:
-        """Its records as a batch holds them."""
+        """The records of a part, in the form of a batch."""
         rows = self.table.slice(part.first, part.end - part.first)
         size = len(rows)
         clock = _cells(rows, CLOCK)[0] if CLOCK in rows.column_names else np.full(size, ClockState.SYNCHRONISED)
@@ -93,20 +94,20 @@ class RecordFile:
 
 
 def _quantity(values: Int64s, present: Bools) -> wire.QuantityColumn:
-    """A person's values: what is not there is silent."""
+    """A person's values: substituted where there is a value, silent where there is none."""
     qualities = np.where(present, Quality.SUBSTITUTED, Quality.SILENT).astype(np.uint8)
     return wire.QuantityColumn(values, present, qualities)
 
 
 def _cells(rows: pa.Table, name: str) -> tuple[Int64s, Bools]:
-    """Stored integers of a column, 0 where there is none, and where there is one."""
+    """Stored integers of a column, 0 where a cell is empty, and the mask of the filled cells."""
     column = rows[name].combine_chunks()
     there = np.asarray(column.is_valid().to_numpy(zero_copy_only=False), dtype=np.bool_)
     return np.asarray(column.fill_null(0).to_numpy(zero_copy_only=False), dtype=np.int64), there
 
 
 def read_file(connection: Connection, delivered: Delivered) -> RecordFile:
-    """The checked file.
+    """Read and check the file.
 
     Raises:
         ConfigError: everything wrong in it.
@@ -147,7 +148,7 @@ def read_file(connection: Connection, delivered: Delivered) -> RecordFile:
 
 
 def _check_size(delivered: Delivered, findings: Findings) -> None:
-    """What is refused before anything is unpacked."""
+    """Check size and type, before anything is decompressed."""
     name, data = delivered.name, delivered.data
     if delivered.suffix not in RECORD_SUFFIXES:
         findings.add(
@@ -170,7 +171,7 @@ def _check_size(delivered: Delivered, findings: Findings) -> None:
     if delivered.suffix == ".parquet":
         try:
             metadata = pq.ParquetFile(io.BytesIO(data)).metadata
-        except Exception:  # damaged bytes make the library raise all sorts; the reader says it in its words
+        except Exception:  # damaged bytes raise many types of error in the library; the reader reports them
             return
         rows = metadata.num_rows
         unpacked_bytes = sum(metadata.row_group(n).total_byte_size for n in range(metadata.num_row_groups))
@@ -188,7 +189,7 @@ def _check_size(delivered: Delivered, findings: Findings) -> None:
 
 
 def _owners(connection: Connection) -> dict[str, str]:
-    """Whose unit each is: as it has sent, and before that as it is enrolled."""
+    """The plant of each unit: by center.toml, else by the batches that were received."""
     sent = connection.execute(select(unit_day.c.plant, unit_day.c.unit).distinct())
     owners = {str(row.unit): str(row.plant) for row in sent}
     return owners | {unit: plant for plant, units in enrolled_units(connection).items() for unit in units}

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Records that people deliver as files: checked against what is stored, journalled in streams of their own, undone.
+"""Records that people deliver as files: checked against the stored ones, journalled in streams of their own, undone.
 
-The way round the devices: a plant's archive, a meter's list, a month from before there was a gateway. A record of a
-file becomes one of the lake like any other, its values of quality `substituted` because no device chain vouches for
-them (Art. 19). Per instant of a unit, either nothing is stored yet and the record is added; or the file says what is
-stored and nothing happens; or it says something else and is refused, unless it is to replace: then it counts in place
-of what is there, which stays in the journal and among the day's other records. Quantities that the file does not have
-keep what was stored at the instant; an empty cell is a missing value.
+They bypass the devices: a plant's archive, a meter's list, a month from before there was a gateway. A record of a file
+becomes one of the lake like any other; its values have quality `substituted` because no device chain vouches for them
+(Art. 19). For each instant of a unit: where nothing is stored, the record is added; where the same is stored, nothing
+happens; where something else is stored, the record is refused, or replaces it where asked. A replaced record stays in
+the journal and among the day's other records. Quantities that the file does not have keep the stored value of the
+instant; an empty cell is a missing value.
 
-A file is taken whole or not at all, in one transaction. Beyond the table of the file itself memory is taken for one
-plant and day, and for the packed batches (some 15 bytes a record).
+A file is taken whole or not at all, in one transaction. Beyond the table of the file itself, memory is needed for one
+plant and day, and for the encoded batches (some 15 bytes a record).
 """
 
 from __future__ import annotations
@@ -58,13 +58,13 @@ def import_records(
     now_ms: int,
     replace: bool,
 ) -> Imported:
-    """Take a file of records, found good, into the store: whole or not at all. `lake`: where the day files are.
+    """Take a valid file of records into the store, whole or not at all. `lake`: the folder of the day files.
 
     Raises:
         ConfigError: the rows that conflict with stored records.
-        InvariantBroken: what is stored can't be read back.
+        InvariantBroken: stored records can't be read back.
     """
-    # One import of records at a time: what two of them compare with must not move between them.
+    # One import of records at a time: the records it is compared with must not change meanwhile.
     connection.execute(select(store.c.id).with_for_update()).all()
     verdicts = _compare(connection, file, lake)
     counts = Counter(verdicts.tolist())
@@ -80,7 +80,7 @@ def import_records(
 
 
 def undo_records(connection: Connection, number: int, *, lake: Path, now_ms: int) -> None:
-    """Take an import of records back: the days it touched are sealed anew without it. The caller found it undoable.
+    """Undo an import of records: its days are sealed again without it. The caller has checked that it may be undone.
 
     Raises:
         StoreError: payloads of such a day are gone, so that its day file can't be made without it any more.
@@ -106,7 +106,7 @@ def undo_records(connection: Connection, number: int, *, lake: Path, now_ms: int
 
 
 def _compare(connection: Connection, file: RecordFile, lake: Path) -> UInt8s:
-    """Of each row whether it is new, the same as what is stored, or in conflict with it."""
+    """The verdict on each row: new, the same as the stored record, or in conflict with it."""
     verdicts = np.zeros(len(file.time), dtype=np.uint8)
     for source, day, parts in _met(connection, file, lake):
         counting = source.counting(day, file.span(parts), {part.unit for part in parts})
@@ -117,7 +117,7 @@ def _compare(connection: Connection, file: RecordFile, lake: Path) -> UInt8s:
 
 
 def _met(connection: Connection, file: RecordFile, lake: Path) -> Iterator[tuple[PlantRecords, str, list[UnitDayRows]]]:
-    """The parts of the file whose units have records on the day already."""
+    """The parts of the file whose units have stored records on the day."""
     for plant, days in groupby(file.days(), key=lambda each: each[0]):
         source = source_of(connection, lake, plant)
         rows = connection.execute(select(unit_day.c.unit, unit_day.c.day).where(unit_day.c.plant == plant))
@@ -141,8 +141,10 @@ def _stored(stored: wire.UnitColumns, name: str, at: npt.NDArray[np.intp]) -> wi
 
 
 def _refuse(connection: Connection, file: RecordFile, verdicts: UInt8s, lake: Path) -> None:
-    """Raises:
-    ConfigError: the first rows in conflict, and how many there are beside them.
+    """Refuse the rows in conflict.
+
+    Raises:
+        ConfigError: the first rows in conflict, and the number of the others.
     """
     findings = Findings()
     conflicts = np.flatnonzero(verdicts == _CONFLICT)
@@ -163,7 +165,7 @@ def _refuse(connection: Connection, file: RecordFile, verdicts: UInt8s, lake: Pa
 
 
 def _difference(given: wire.UnitColumns, index: int, stored: wire.UnitColumns) -> tuple[str, str]:
-    """The first quantity in which a row differs from the stored record, and how."""
+    """The first quantity in which a row differs from the stored record, and the difference."""
     at, _ = find_places(given.time_utc_ms[index : index + 1], stored.time_utc_ms)
     for name, column in given.columns.items():
         other = _stored(stored, name, at)
@@ -182,7 +184,7 @@ def _difference(given: wire.UnitColumns, index: int, stored: wire.UnitColumns) -
 def _commit(
     connection: Connection, file: RecordFile, verdicts: UInt8s, *, lake: Path, number: int, now_ms: int
 ) -> None:
-    """Journal what is new and what replaces: as one group, so that locks are taken in a receiver's order."""
+    """Journal new and replacing records as one group, so that locks are taken in a receiver's order."""
     journal = RecordJournal(connection, number, now_ms)
     for plant, day, parts in file.days():
         stored: dict[str, wire.UnitColumns] = {}

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether what is in force can still be settled beside another register: else it is refused before it counts.
+"""Checks that the rows in force can still be settled with another register, which is refused otherwise.
 
-A row was checked by the register of its own import. Only rows of areas, plants and units that differ are looked at
-again: a year of plans of a region is tens of millions of rows.
+A row was checked by the register of its own import. Only rows of areas, plants and units that differ are checked again:
+a year of plans of a region is tens of millions of rows.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from collector.tables.limits import PLAN
 from collector.tables.register import RegisterFile
 
 Int64s = npt.NDArray[np.int64]
-# Of a table's column where in the register its ids are, and what of their states rows are checked by.
+# For a table's column: the part of the register that has its ids, and the fields of its states that rows depend on.
 _COLUMNS: Final = {
     "unit": ("units", ("rated_mw", "from_day", "until_day")),
     "plant": ("plants", ("area", "revenue_basis", "from_day", "until_day")),
@@ -47,10 +47,10 @@ def check_in_force(
     old: RegisterFile | None,
     leaving: Mapping[str, Mapping[int, Int64s]],
 ) -> None:
-    """Refuse a register beside which rows in force would be refused. `file`: where it came from.
+    """Refuse a register that makes rows in force invalid. `file`: the name of its file.
 
-    `old`: the register in force until now. `leaving`: places of rows in force that make way at the same time, by kind
-    and import.
+    `old`: the register in force until now. `leaving`: places of rows in force that are replaced at the same time, by
+    kind and import.
 
     Raises:
         ConfigError: the first such rows of each kind, with their imports.
@@ -82,7 +82,7 @@ def check_in_force(
 
 
 def first_unfit(kind: str, rows: pa.Table, known: RegisterFile) -> str | None:
-    """What a register first makes wrong in rows that would count again; None: they can be settled beside it."""
+    """The first problem of a register with rows that would count again; None: they can be settled with it."""
     if kind in ("plan", "voltage_band"):
         numbers = np.arange(len(rows), dtype=np.int64)
         found = _wrong_schedule(kind, HeldRows(numbers, rows), known)
@@ -91,7 +91,7 @@ def first_unfit(kind: str, rows: pa.Table, known: RegisterFile) -> str | None:
 
 
 def _differing(new: Register | None, old: Register | None) -> Callable[[str], frozenset[str] | None]:
-    """By column the ids of the old register whose states differ; None: all, for the limits or headings differ."""
+    """For a column, the ids of the old register whose states differ; None means all, as limits or headings differ."""
     if new is None or old is None or (new.policy, new.ignore_columns) != (old.policy, old.ignore_columns):
         return lambda _: None
 
@@ -115,7 +115,7 @@ def _wrong(
     differing: Callable[[str], frozenset[str] | None],
     leaving: Mapping[int, Int64s],
 ) -> Iterator[tuple[int, str]]:
-    """Numbers of rows in force and what is wrong with each, as far as they are asked for."""
+    """Numbers of rows in force with their problem, until the caller has enough."""
     names = [name for name in _COLUMNS if name in KINDS[kind].columns]
     chosen = {name: differing(name) for name in names}
     if not names or not held.any or not any(ids is None or ids for ids in chosen.values()):
@@ -142,7 +142,7 @@ def _wrong(
 def _touched(
     held: RowsInForce, chosen: Mapping[str, frozenset[str] | None], leaving: Mapping[int, Int64s]
 ) -> Iterator[HeldRows]:
-    """Rows in force that stay and name what differs."""
+    """Rows in force that stay and name a changed id."""
     for part in held.touching(*EVER):
         stays = np.ones(len(part.number), np.bool_)
         for import_id, places in leaving.items():
@@ -161,7 +161,7 @@ def _among(column: Any, values: Any) -> npt.NDArray[np.bool_]:
 
 
 def _wrong_schedule(kind: str, part: HeldRows, new: RegisterFile) -> Iterator[tuple[int, str]]:
-    """By the column: the first row of each unit that is not registered, and powers that can't be."""
+    """For a schedule, by columns: the first row of each unit that is not registered, and powers beyond a limit."""
     units = part.rows["unit"].cast(pa.string())
     known = _among(units, pa.array(sorted(new.units or ()), pa.string()))
     said: set[str] = set()
@@ -180,7 +180,7 @@ def _wrong_schedule(kind: str, part: HeldRows, new: RegisterFile) -> Iterator[tu
 
 
 def _twice(rows: pa.Table, numbers: Int64s, new: RegisterFile) -> list[tuple[int, str]]:
-    """Revenue that would be for the same area as another row in force."""
+    """Revenue rows that would be for the same area as another row in force."""
     names = KINDS["revenue"].unique
     seen: dict[tuple[str, ...], int] = {}
     found: list[tuple[int, str]] = []

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Imports and the quarantine as people work with them: who may, and an entry of the audit log in the same transaction.
+"""Imports and the quarantine for people: permission checks, and an audit entry in the same transaction.
 
-What an import is and does stands in `collector.center.inputs.imports`.
+`collector.center.inputs.imports` explains imports themselves.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ _FACTS: Final = ("id", "kind", "name", "sha256", "who", "at_ms", "added", "same"
 
 
 def delivered_of(name: str, data: bytes) -> Delivered:
-    """A file that came over the network, under the last part of its name.
+    """A file that came over the network, named by the last part of its path.
 
     Raises:
-        ConfigError: it has no usable name, or is larger than such a file is read.
+        ConfigError: the file has no usable name, or is larger than the limit of its type.
     """
     plain = PurePosixPath(PureWindowsPath(name).name).name
     if not plain or len(plain) > MAX_NAME or not plain.isprintable() or plain.startswith("."):
@@ -60,7 +60,7 @@ def delivered_of(name: str, data: bytes) -> Delivered:
 def deliver(
     store: CenterStore, kind: str, delivered: Delivered, *, actor: Actor, replace: bool, rules: InputRules | None
 ) -> Imported:
-    """Take a file into a store that others write to, without keeping them waiting.
+    """Take a file into a store without blocking its other writers.
 
     Raises as `deliver_tables`.
     """
@@ -77,7 +77,7 @@ def deliver_tables(
     rules: InputRules | None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> list[Imported]:
-    """Take what a file has of some kinds, all or nothing; records come last. `rules`, `tell`: as for `take_tables`.
+    """Take a file's tables of some kinds, all or nothing; records come last. `rules`, `tell`: as for `take_tables`.
 
     Raises:
         Denied: the role may not.
@@ -88,7 +88,7 @@ def deliver_tables(
         _require_kind(actor, kind)
     now_ms, lake = store.clock.now_utc_ms(), store.lake
     tables = [kind for kind in kinds if kind != RECORDS]
-    # Records in an E file may be of units of its own register, which counts from the last transaction on.
+    # Records in an E file may be of units of its own register, in force since the transaction before.
     tell("reading")
     file = store.read(lambda c: read_file(c, delivered)) if RECORDS in kinds and not tables else None
     records: list[Imported] = []
@@ -143,14 +143,14 @@ def _require_kind(actor: Actor, kind: str) -> None:
 
 
 def take_back(store: CenterStore, number: int, *, actor: Actor, reason: str, rules: InputRules | None) -> None:
-    """Undo an import; what it had replaced is in force again, checked as if it were delivered now.
+    """Undo an import; the rows it had replaced are in force again, checked as if they were delivered now.
 
-    `rules`: what the rulebook says about inputs; None: not checked by it.
+    `rules`: the rulebook's rules for inputs; None: not checked.
 
     Raises:
         Denied: the role may not.
-        StoreError: no reason, no such import, undone already, a later import or what can't be (a limit, a unit that
-            is gone) stands in the way, or records have gone into a day file for good.
+        StoreError: no reason, no such import, undone already, a later import or a failed check (a limit, a unit that is
+            gone) prevents it, or records are in a day file that can't be made again.
     """
     actor.require(Permission.IMPORT)
     subject = tr("import {number}", number=number)
@@ -161,7 +161,7 @@ def take_back(store: CenterStore, number: int, *, actor: Actor, reason: str, rul
     def finish(connection: Connection) -> None:
         if records:
             lock_imports(connection)
-            kind_of(connection, number)  # still not undone
+            kind_of(connection, number)  # raises if it was undone meanwhile
             undo_records(connection, number, lake=store.lake, now_ms=now_ms)
         mark_undone(connection, number, who=actor.name, now_ms=now_ms)
         detail = {"reason": reason[:1000]}
@@ -175,7 +175,7 @@ def take_back(store: CenterStore, number: int, *, actor: Actor, reason: str, rul
 
 
 def read_import(connection: Connection, number: int) -> tuple[dict[str, Any], bytes]:
-    """What is known of an import, and its file as it was delivered.
+    """The facts of an import, and its file as it was delivered.
 
     Raises:
         StoreError: there is none with this number.
@@ -190,7 +190,7 @@ def read_import(connection: Connection, number: int) -> tuple[dict[str, Any], by
 def readmit_all(
     connection: Connection, admit: Callable[[str, bytes], Arrival | None], *, actor: Actor, now_ms: int
 ) -> GroupResult:
-    """Look at the quarantine again with the keys and units that count now; what passes is committed.
+    """Check the quarantine again with the keys and units that are valid now; batches that pass are committed.
 
     Raises:
         Denied: the role may not.

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The rows of each import as one immutable Parquet file, and which rows of a kind are in force.
+"""The rows of each import as one immutable Parquet file, and the overlay that gives the rows in force.
 
 imported/<sha256>.parquet holds the rows that an import added, by start, then in the order of the delivered file. Its
-columns are the kind's (instants as UTC ms, other cells as they were written), `row` of the delivered file, and of a
-plan `power_kw`. It is written before the import is listed, and verified whenever it is opened.
+columns are the kind's (instants as UTC ms, other cells as written), `row` of the delivered file, and for a plan
+`power_kw`. It is written before the import is listed, and verified whenever it is opened.
 
-What is in force is an overlay: the rows of the imports that are not undone, but for those whose place another such
-import took (`replaced_rows`, a bitmap per pair of imports). So undoing writes one row, whatever it brings back.
+The rows in force are an overlay: the rows of all imports that are not undone, less the rows replaced by another such
+import (`replaced_rows`, a bitmap per pair of imports). So undoing writes one row, however many rows come back.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from collector.center.db.verified import read_verified
 from collector.center.inputs.conflicts import ROWS_AT_ONCE, HeldRows, cells_of, end_ms_of, start_ms_of, stretches
 from collector.center.inputs.kinds import KINDS, TIMES, TableKind
 
-_STRAY_S: Final = 86_400.0  # a file that no import lists for so long was left by one that was killed
+_STRAY_S: Final = 86_400.0  # a file not listed by an import for this long was left by a killed one
 EVER: Final = (-(2**62), 2**62)
 
 Int64s = npt.NDArray[np.int64]
@@ -59,7 +59,7 @@ def write_rows(folder: Path, kind: TableKind, rows: pa.Table, chosen: Bools) -> 
     options: dict[str, Any] = {"compression": "zstd", "use_dictionary": [n for n in rows.column_names if n != "row"]}
     try:
         with pq.ParquetWriter(temporary, schema, column_encoding={"row": "DELTA_BINARY_PACKED"}, **options) as writer:
-            # A stretch at a time: the rows are never there twice.
+            # A stretch at a time, so that memory never holds the rows twice.
             for places, _, _ in stretches(kind, rows):
                 some = _by_start(rows, places[chosen[places]]).cast(schema)
                 if len(some):
@@ -77,19 +77,19 @@ def write_rows(folder: Path, kind: TableKind, rows: pa.Table, chosen: Bools) -> 
 
 
 def _by_start(rows: pa.Table, places: Int64s) -> pa.Table:
-    """Chosen rows by start; those of one instant stay as the file has them."""
+    """Chosen rows by start; rows of one instant in the order of the file."""
     if "start" in rows.column_names:
         places = places[np.argsort(rows["start"].take(pa.array(places)).to_numpy(), kind="stable")]
     return rows.take(pa.array(places))
 
 
 def path_of(folder: Path, sha256: str) -> Path:
-    """Where the file of this hash is."""
+    """The path of the file with this hash."""
     return folder / f"{sha256}.parquet"
 
 
 def add_replaced(connection: Connection, replaced: Mapping[int, Int64s], by_import_id: int) -> None:
-    """Write down of which rows, by import, an import takes the place."""
+    """Record the rows, by import, that an import replaces."""
     for import_id, places in replaced.items():
         bits = np.zeros(int(places.max()) + 1, np.bool_)
         bits[places] = True
@@ -103,7 +103,7 @@ def _bits(packed: bytes) -> Bools:
 
 
 class _ImportFile:
-    """The file of an import, opened when it is first asked for rows. `left_out`: bitmaps of rows that don't count."""
+    """The file of an import, opened at the first request for rows. `left_out`: bitmaps of rows that don't count."""
 
     def __init__(self, number: int, path: Path, sha256: str, kind: str, left_out: Collection[Bools]) -> None:
         self.number, self._path, self._sha256, self._left_out = number, path, sha256, left_out
@@ -119,12 +119,12 @@ class _ImportFile:
     def _counting(self) -> Bools:
         counting = np.ones(self._file.metadata.num_rows, np.bool_)
         for bits in self._left_out:
-            some = bits[: len(counting)]  # of whole bytes
+            some = bits[: len(counting)]  # a bitmap is padded to whole bytes
             counting[: len(some)] &= ~some
         return counting
 
     def touching(self, start_ms: int, end_ms: int) -> Iterator[HeldRows]:
-        """Rows that count and touch a stretch of time, a row group at a time."""
+        """Rows that count and touch a stretch of time, one row group after the other."""
         first = 0
         for group in range(self._file.num_row_groups):
             count = self._file.metadata.row_group(group).num_rows
@@ -152,9 +152,9 @@ class _ImportFile:
 
 
 class RowsInForce:
-    """The rows of a kind that are in force in one view of the store. `folder`: of the files; `but`: without an import.
+    """The rows of a kind that are in force in one view of the store.
 
-    Raises, in all that reads rows:
+    `folder`: of the files; `but`: leave one import out. All functions that read rows raise:
         Altered: a file of an import is not the one that was written, or is gone.
     """
 
@@ -175,21 +175,21 @@ class RowsInForce:
 
     @property
     def any(self) -> bool:
-        """Whether there may be some."""
+        """True if there may be any rows."""
         return bool(self._files)
 
     def touching(self, start_ms: int, end_ms: int) -> Iterator[HeldRows]:
-        """Those that touch a stretch of time, some at a time; of a kind without intervals, all."""
+        """Rows that touch a stretch of time, in parts; for a kind without intervals, all rows."""
         for file, row in self._files.values():
             if "start" not in KINDS[self._kind].columns or (row.first_ms < end_ms and row.last_ms > start_ms):
                 yield from file.touching(start_ms, end_ms)
 
     def met(self, start_ms: int, end_ms: int) -> Iterator[HeldRows]:
-        """Those that rows of a stretch of time may meet; of a kind that is not `apart`, all."""
+        """Rows that can conflict with rows of a stretch of time; for a kind that is not `apart`, all rows."""
         return self.touching(start_ms, end_ms) if KINDS[self._kind].apart else self.touching(*EVER)
 
     def table(self, start_ms: int = EVER[0], end_ms: int = EVER[1]) -> pa.Table | None:
-        """Those that touch a stretch of time, in the order of start and import; None where there are none."""
+        """Rows that touch a stretch of time, in the order of start and import; None where there are none."""
         parts = [held.rows for held in self.touching(start_ms, end_ms)]
         if not parts:
             return None
@@ -200,7 +200,7 @@ class RowsInForce:
         return table
 
     def origins(self, numbers: Int64s) -> dict[int, tuple[int, int, tuple[str, ...]]]:
-        """Of some of these rows the import they came with, their row in its file and their cells."""
+        """For some of these rows: their import, their row in its file, and their cells."""
         found: dict[int, tuple[int, int, tuple[str, ...]]] = {}
         for import_id in np.unique(numbers >> 32).tolist():
             mine = numbers[numbers >> 32 == import_id]
@@ -212,7 +212,7 @@ class RowsInForce:
 
 
 def rows_replaced_by(connection: Connection, folder: Path, kind: str, import_id: int) -> Iterator[pa.Table]:
-    """What an import replaced, import by import."""
+    """The rows that an import replaced, import by import."""
     whose = replaced_rows.join(imported, imported.c.id == replaced_rows.c.import_id)
     query = select(imported.c.id, imported.c.rows_sha256, replaced_rows.c.places).select_from(whose)
     for row in connection.execute(query.where(replaced_rows.c.by_import_id == import_id).order_by(imported.c.id)):
@@ -227,11 +227,11 @@ def listed_files(connection: Connection) -> list[str]:
 
 
 def remove_strays(store: CenterStore) -> None:
-    """Remove files that killed imports left a day ago, unless one is being taken just now."""
+    """Remove files that killed imports left a day ago, unless an import is running."""
     with store.hold("imports", wait=False) as held:
         if not held or not store.imported.is_dir():
             return
-        # Times of files are the machine's, whatever clock the store goes by.
+        # File times are by the machine's clock, not by the store's.
         listed, now_s = set(store.read(listed_files)), SystemClock().now_utc_ms() / 1000
         for path in store.imported.iterdir():
             if path.stem not in listed and now_s - path.stat().st_mtime > _STRAY_S:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Large files being taken: seen by every process of the store, with how far each is and what came of it.
+"""Large files taken in the background: every process of the store sees their progress and their result.
 
-A file that waits to be taken (`pending`) is taken by a thread of the process that was asked for it. How far it is
-stands in takings/<token>. As with runs, whoever takes it holds a lock of the store, which ends with the process: where
-a file is said to be under way and its lock is free, the taking was cut off. Nothing of it counts, and it waits still.
+A pending file (`pending`) is taken by a thread of the process that was asked for it; its progress is in
+takings/<token>. As for runs, that process holds a lock of the store, which ends with the process: where a file is
+marked running and its lock is free, its taking was interrupted. Nothing of it counts, and the file is still pending.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from collector.tables.limits import InputRules
 
 AT_ONCE_BYTES: Final = 2_000_000  # a smaller file is taken while its sender waits: some 35 000 rows of a plan
 RUNNING, DONE, FAILED, INTERRUPTED = "running", "done", "failed", "interrupted"
-# Step -> percent of the whole time, of a region's plan.
+# Step -> percent of the total time, measured on a region's plan.
 TIME_OF_STEPS: Final[Mapping[str, int]] = {"waiting": 0, "reading": 25, "comparing": 10, "writing": 65}
 _TOKEN: Final = re.compile(r"[0-9a-f]{32}\Z")
 
@@ -42,7 +42,8 @@ logger: Final = logging.getLogger("collector.center.inputs.under_way")
 class FileUnderWay(msgspec.Struct, frozen=True):
     """A file that is being taken, or was within a day. `numbers`: the imports it became.
 
-    `began_ms`: None while others are before it. `error`, `problems`: why it failed, as `as_data` writes texts.
+    `began_ms`: None while it waits behind others. `error`, `problems`: the reason of a failure, as `as_data` writes
+    texts.
     """
 
     token: str
@@ -60,19 +61,19 @@ class FileUnderWay(msgspec.Struct, frozen=True):
 
     @property
     def share(self) -> Fraction:
-        """About how much of it is done, 0..1: what the steps before the present one take."""
+        """The approximate part done, 0..1: the time share of the steps before the present one."""
         names = list(TIME_OF_STEPS)
         return Fraction(sum(TIME_OF_STEPS[name] for name in names[: names.index(self.step)]), 100)
 
     def left_ms(self, now_ms: int) -> int | None:
-        """About how long it will still take, by what it took so far; None where that can't be said."""
+        """The approximate time left, ms, from the time used so far; None where it can't be estimated."""
         if self.state != RUNNING or self.began_ms is None or not self.share:
             return None
         return round(max(now_ms - self.began_ms, 0) * (1 - self.share) / self.share)
 
     @property
     def why(self) -> str:
-        """Why it failed; empty where it did not."""
+        """The reason of a failure; empty where there was none."""
         return "" if self.error is None else from_data(self.error)
 
     @property
@@ -82,7 +83,7 @@ class FileUnderWay(msgspec.Struct, frozen=True):
 
 
 class TakingsInBackground:
-    """Takes files for a process that has other things to do: one after the other, in a thread of its own."""
+    """Takes files in the background, one after the other, in a thread of its own."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="center-import")
@@ -118,7 +119,7 @@ class TakingsInBackground:
         return taking
 
     def close(self) -> None:
-        """Wait for the one under way; those behind it are not begun, and say that they were cut off."""
+        """Wait for the file in progress; files behind it are not begun, and are marked interrupted."""
         self._stopping.set()
         self._pool.shutdown(wait=True)
 
@@ -137,7 +138,8 @@ class TakingsInBackground:
 
             def tell(step: str) -> None:
                 nonlocal told
-                if order.index(step) > order.index(told.step):  # of several tables the first one tells
+                # with several tables, only the first one moves the progress
+                if order.index(step) > order.index(told.step):
                     told = msgspec.structs.replace(told, step=step)
                     _write(store, told)
 
@@ -151,11 +153,11 @@ class TakingsInBackground:
 
 
 def _failed(told: FileUnderWay, error: Exception) -> FileUnderWay:
-    """With everything that is wrong in the file, or what else stood in the way."""
+    """The record of a failure: with everything wrong in the file, or the other error."""
     if isinstance(error, ConfigError):
         listed = [[p.file, p.row, p.key, as_data(p.message)] for p in error.problems]
         return msgspec.structs.replace(told, state=FAILED, error=as_data(error.head), problems=listed)
-    if isinstance(error, CollectorError | OSError):  # a full disk is told as it is
+    if isinstance(error, CollectorError | OSError):  # e.g. a full disk: its own message is shown
         return msgspec.structs.replace(told, state=FAILED, error=as_data(said_by(error)))
     logger.error("%s was not taken", told.name, exc_info=error)
     fault = tr("an internal fault; it is in the log of the center")
@@ -163,7 +165,7 @@ def _failed(told: FileUnderWay, error: Exception) -> FileUnderWay:
 
 
 def taking_of(store: CenterStore, token: str) -> FileUnderWay | None:
-    """How far the taking of a file is; None where nobody asked for it, or days ago."""
+    """The progress of taking a file; None where nobody asked for it, or days ago."""
     path = _folder(store) / token
     if not _TOKEN.match(token) or not path.is_file():
         return None
@@ -173,7 +175,7 @@ def taking_of(store: CenterStore, token: str) -> FileUnderWay | None:
     with store.hold(_lock(token), wait=False, once=True) as free:
         if not free:
             return found
-        found = msgspec.json.decode(path.read_bytes(), type=FileUnderWay)  # it ended before it let go of the lock
+        found = msgspec.json.decode(path.read_bytes(), type=FileUnderWay)  # it ended before it released the lock
         if found.state == RUNNING:
             found = msgspec.structs.replace(found, state=INTERRUPTED, ended_ms=store.clock.now_utc_ms())
             if not store.is_read_only:
@@ -182,7 +184,7 @@ def taking_of(store: CenterStore, token: str) -> FileUnderWay | None:
 
 
 def needed_taking(store: CenterStore, token: str, *, actor: Actor) -> FileUnderWay:
-    """How far the taking of a file is.
+    """The progress of taking a file.
 
     Raises:
         Denied: the role may not import.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Taking an import back: one row is written, and its rows count no more, what it had replaced counts again."""
+"""Undo of an import: one row is written; the import's rows no longer count, and the replaced ones count again."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from collector.tables.register import RegisterFile, load_register
 
 
 def undo_table(store: CenterStore, number: int, rules: InputRules | None, finish: Callable[[Connection], None]) -> None:
-    """Take an import of a table back, whatever it has replaced; looked at beside the writer. `finish`: writes it down.
+    """Undo an import of a table; checked outside the writer. `finish`: writes more in the same transaction.
 
     Raises as `look_at_undoing`.
     """
@@ -52,13 +52,14 @@ def undo_table(store: CenterStore, number: int, rules: InputRules | None, finish
 
 
 def look_at_undoing(connection: Connection, folder: Path, import_id: int, rules: InputRules | None) -> None:
-    """Whether an import of a table can be taken back; nothing is written. `folder`: of the files of imports.
+    """Check that an import of a table can be undone; nothing is written. `folder`: of the files of imports.
 
-    What would count again is held against the register and the limits as what is taken is: both may have changed since.
+    Rows that would count again are checked against the register and the limits like new ones: both may have changed
+    since.
 
     Raises:
-        StoreError: no such import, undone already, a later import stands in the way, or what would count again can't
-            be settled.
+        StoreError: no such import, undone already, a later import depends on it, or the rows that would count again
+            can't be settled.
         Altered: the file of an import is not as it was written.
     """
     subject = tr("import {number}", number=import_id)
@@ -93,16 +94,16 @@ def look_at_undoing(connection: Connection, folder: Path, import_id: int, rules:
 
 
 def _checked_register(connection: Connection, rules: InputRules | None) -> RegisterFile | None:
-    """The register in force with the limits of what can be; None where there is none to check by."""
+    """The register in force with the rulebook's limits; None where there is no usable register."""
     if whole_register(connection) is None:
         return None
     return load_register(needed_register(connection), Findings(), rules)
 
 
 def _look_at_register_before(connection: Connection, folder: Path, import_id: int, rules: InputRules | None) -> None:
-    """Whether the register that would count again, and what is in force beside it, could be settled.
+    """Check that the register that would count again, with the rows in force, can be settled.
 
-    Without any register a settling asks for one.
+    Without any register left there is nothing to check: a settlement then asks for one.
     """
     data = current_register(connection, but=import_id)
     if data is None:
@@ -130,6 +131,6 @@ def kind_of(connection: Connection, import_id: int) -> str:
 
 
 def mark_undone(connection: Connection, import_id: int, *, who: str, now_ms: int) -> None:
-    """Write down who took an import back, and when."""
+    """Record who undid an import, and when."""
     values = {"undone_ms": now_ms, "undone_by": who[:64]}
     connection.execute(update(imported).where(imported.c.id == import_id).values(values))
