@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What came in, looked at: plausibility, validation, substituted values, gaps, completeness."""
+"""Checks of the received records: plausibility, validation, substituted values, gaps, completeness."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which minutes of a month or day are known: bits of the unit_day table, held for as long as a record counts.
+"""The known minutes of a month or day: bits of the unit_day table, extended by the hold limit.
 
-A minute is known when a record lies in it, or within the hold limit (the rulebook's data policy) after one.
+A minute is known when a record is within it, or within the hold limit (the rulebook's data policy) before it.
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ from collector.center.receive.day_index import MINUTE_MS, MINUTES
 from collector.model.interval import Interval, day_interval, local_day
 
 _DAY_BYTES: Final = MINUTES // 8
-_NOTHING: Final = bytes(_DAY_BYTES)  # of a day of which no record is here
+_NOTHING: Final = bytes(_DAY_BYTES)  # a day without records
 
 
 def held_minutes(minutes_of_day: Mapping[str, bytes], span: Interval, hold_limit_s: int) -> int:
     """One bit for each whole minute of `span`, its first the most significant, set where known.
 
-    `minutes_of_day`: by local day (ISO text), as the unit_day table has them; the day before the span is held into it.
+    `minutes_of_day`: by local day (ISO text), as in the unit_day table; records of the day before the span count within
+    the hold limit.
     """
     size = (span.end_ms - span.start_ms) // MINUTE_MS
     days, behind = _days_around(span)
-    # The days as one number: to put each in its place by shifting takes three times as long for a month.
+    # Join the days as bytes: shifting each into its place takes three times as long for a month.
     known = int.from_bytes(b"".join([minutes_of_day.get(day, _NOTHING) for day in days]), "big") >> behind
     held_min = max(hold_limit_s // 60, 1)
     done = 1
@@ -36,9 +37,9 @@ def held_minutes(minutes_of_day: Mapping[str, bytes], span: Interval, hold_limit
     return known & ((1 << size) - 1)
 
 
-@lru_cache(maxsize=8)  # the same span is asked for every unit
+@lru_cache(maxsize=8)  # the same span is used for every unit
 def _days_around(span: Interval) -> tuple[list[str], int]:
-    """Local days from the one before the span's first to its last (ISO text), and the minutes behind the span's end."""
+    """Local days from the one before the span's first to its last (ISO text), and the minutes after the span's end."""
     first, last = local_day(span.start_ms) - timedelta(days=1), local_day(max(span.end_ms - 1, span.start_ms))
     days = [(first + timedelta(days=n)).isoformat() for n in range((last - first).days + 1)]
     return days, -((span.end_ms - day_interval(last).end_ms) // MINUTE_MS)
@@ -53,7 +54,7 @@ def count_by_day(known: int, span: Interval) -> list[int]:
 
 
 def count_in(known: int, span: Interval, part: Interval) -> tuple[int, int]:
-    """Known and all whole minutes of `part`, as far as it lies in `span`, from the bits of the span."""
+    """Known and all whole minutes of the part of `part` that is within `span`, from the bits of the span."""
     start_ms, end_ms = max(part.start_ms, span.start_ms), min(part.end_ms, span.end_ms)
     if start_ms >= end_ms:
         return 0, 0
@@ -63,6 +64,6 @@ def count_in(known: int, span: Interval, part: Interval) -> tuple[int, int]:
 
 
 def elapsed_part(span: Interval, now_ms: int) -> Interval:
-    """As much of a span as is over, in whole minutes from its start."""
+    """The part of a span that is over, in whole minutes from its start."""
     end_ms = max(span.start_ms, min(now_ms, span.end_ms))
     return Interval(span.start_ms, end_ms - (end_ms - span.start_ms) % MINUTE_MS)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is missing, as pages and people look at it: plant × day of a month, unit × hour of a day, and each gap with why.
+"""Missing data for pages: plant × day of a month, unit × hour of a day, and each gap with its reason.
 
-The hold limit is handed in (the data policy's), so that a map and the settlement call the same time missing.
+The hold limit is a parameter (from the data policy), so that a map and the settlement agree on the missing time.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from collector.center.receive.keys import enrolled_units
 from collector.model.interval import HOUR_MS, Interval, Month, day_interval, format_time
 from collector.model.record import USABLE_BELOW, Quality
 
-NO_RECORD: Final = "no_record"  # nothing came, and nobody said why
-_UNCONFIRMED: Final = "unconfirmed"  # a gap record's: given up after a one-way device took it, and not here
+NO_RECORD: Final = "no_record"  # no record came, and no gap record gives a reason
+_UNCONFIRMED: Final = "unconfirmed"  # a gap record's reason: a one-way device took it, and it never arrived
 _HOURS: Final = 24
 
 
@@ -40,7 +40,7 @@ class PlantDay:
 
     @property
     def ratio(self) -> float | None:
-        """Known in elapsed, 0..1; None before the day has begun."""
+        """The known part of the elapsed time, 0..1; None before the day has begun."""
         return self.known_min / self.elapsed_min if self.elapsed_min else None
 
 
@@ -56,8 +56,11 @@ class UnitHours:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A stretch without a usable value. `quantity`: empty where there is no record at all; `reason`: a gap record's, a
-    quality (stale, silent, refused …), or `no_record`."""
+    """A stretch without a usable value.
+
+    `quantity`: empty where there is no record at all; `reason`: from a gap record, a quality (stale, silent, refused
+    …), or `no_record`.
+    """
 
     unit: str
     quantity: str
@@ -76,7 +79,7 @@ def map_month(connection: Connection, month: Month, *, now_ms: int, hold_limit_s
     for plant, units in sorted(_units(connection, known).items()):
         counted = [count_by_day(known[plant, unit], span) for unit in units if (plant, unit) in known]
         sums = [sum(of_day) for of_day in zip(*counted, strict=True)]
-        sums += [0] * (len(days) - len(sums))  # the days that have not begun
+        sums += [0] * (len(days) - len(sums))  # days that have not begun
         for day, elapsed_min, known_min in zip(days, elapsed, sums, strict=True):
             cells.append(PlantDay(plant, day.isoformat(), known_min, elapsed_min * len(units)))
     return cells
@@ -97,7 +100,7 @@ def map_day(connection: Connection, day: date, *, now_ms: int, hold_limit_s: int
 
 
 def list_gaps(connection: Connection, interval: Interval, *, plant: str = "", unit: str = "") -> list[dict[str, Any]]:
-    """Gap records touching an interval: what gateways say is lost, and why. By time."""
+    """Gap records touching an interval, by time: losses that gateways report, with reasons."""
     query = select(gap).where((gap.c.from_ms < interval.end_ms) & (gap.c.to_ms > interval.start_ms))
     for column, wanted in ((gap.c.plant, plant), (gap.c.unit, unit)):
         if wanted:
@@ -110,9 +113,9 @@ def list_gaps(connection: Connection, interval: Interval, *, plant: str = "", un
 def find_gaps(
     connection: Connection, lake: Path, unit: str, plant: str, day: date, *, now_ms: int, hold_limit_s: int
 ) -> list[Gap]:
-    """Every stretch of a unit's day without a usable value, per quantity, as its sealed file shows it. By time.
+    """Every stretch of a unit's day without a usable value, per quantity, from the sealed file, by time.
 
-    A day without a file (nothing came, or not sealed yet) is shown by the minutes received: no quantities.
+    For a day without a file (nothing came, or not sealed yet) the received minutes are used, without quantities.
 
     Raises:
         Altered: the listed file is another one, or is not there.
@@ -136,19 +139,19 @@ def find_gaps(
 
 
 def _now(connection: Connection, now_ms: int) -> int:
-    """A simulated month may lie ahead of the center's own clock; its records say how far it has come."""
+    """The present time, or the latest record's: a simulated month may be ahead of the center's own clock."""
     latest = select(unit_day.c.last_ms).order_by(unit_day.c.day.desc(), unit_day.c.last_ms.desc()).limit(1)
     return max(now_ms, int(connection.execute(latest).scalar() or 0))
 
 
 def _known_by_unit(connection: Connection, span: Interval, hold_limit_s: int) -> dict[tuple[str, str], int]:
-    # The day before holds into the span.
+    # Records of the day before hold into the span.
     first = date.fromisoformat(format_time(span.start_ms)[:10]) - timedelta(days=1)
     last = format_time(max(span.end_ms - 1, span.start_ms))[:10]
     columns = (unit_day.c.plant, unit_day.c.unit, unit_day.c.day, unit_day.c.minutes)
     query = select(*columns).where((unit_day.c.day >= first.isoformat()) & (unit_day.c.day <= last))
     days: dict[tuple[str, str], dict[str, bytes]] = defaultdict(dict)
-    # Row by row they take three times as long; all at once they are so many that Python looks for garbage among them.
+    # Single rows take three times as long; all at once, they make Python's garbage collector run.
     for rows in connection.execute(query).partitions(1000):
         for plant, unit, day, minutes in rows:
             days[plant, unit][day] = minutes
@@ -156,7 +159,7 @@ def _known_by_unit(connection: Connection, span: Interval, hold_limit_s: int) ->
 
 
 def _units(connection: Connection, known: dict[tuple[str, str], int]) -> dict[str, list[str]]:
-    """Units enrolled, and whatever else has sent."""
+    """The enrolled units by plant, and units that sent without being enrolled."""
     units = {plant: set(names) for plant, names in enrolled_units(connection).items()}
     for plant, unit in known:
         units.setdefault(plant, set()).add(unit)
@@ -171,7 +174,7 @@ def _last_before(connection: Connection, plant: str, unit: str, day: date) -> in
 
 
 def _silences(times: Sequence[int], before: int | None, span: Interval, hold_ms: int) -> Iterator[tuple[int, int]]:
-    """Where no record counts: from the end of one's hold to the next record."""
+    """Stretches without a valid record: from the end of a record's hold time to the next record."""
     known_to = span.start_ms if before is None else max(span.start_ms, before + hold_ms)
     for time in times:
         if time > known_to:
@@ -190,7 +193,7 @@ def _unset_minutes(known: int, span: Interval) -> Iterator[tuple[int, int]]:
 
 
 def _best_explained(start_ms: int, end_ms: int, told: Sequence[dict[str, Any]]) -> Iterator[tuple[int, int, str]]:
-    """As `_explained`; what was merely not confirmed is said only where nobody knows better."""
+    """As `_explained`; the reason `unconfirmed` is used only where there is no other."""
     sure = [record for record in told if record["reason"] != _UNCONFIRMED]
     unsure = [record for record in told if record["reason"] == _UNCONFIRMED]
     for from_ms, to_ms, reason in _explained(start_ms, end_ms, sure):
@@ -201,7 +204,7 @@ def _best_explained(start_ms: int, end_ms: int, told: Sequence[dict[str, Any]]) 
 
 
 def _explained(start_ms: int, end_ms: int, told: Sequence[dict[str, Any]]) -> Iterator[tuple[int, int, str]]:
-    """A silence cut at the gap records that explain parts of it."""
+    """A stretch without records, split by the gap records that explain parts of it."""
     at_ms = start_ms
     for record in told:  # by time
         from_ms, to_ms = max(int(record["from_ms"]), at_ms), min(int(record["to_ms"]), end_ms)
@@ -216,7 +219,7 @@ def _explained(start_ms: int, end_ms: int, told: Sequence[dict[str, Any]]) -> It
 
 
 def _unusable(columns: UnitColumns, span: Interval, hold_ms: int) -> Iterator[Gap]:
-    """Records that are there with a value that is not, per quantity and quality."""
+    """Stretches where a record has no usable value, per quantity and quality."""
     following = np.append(columns.time_utc_ms[1:], span.end_ms)
     ends = np.minimum(columns.time_utc_ms + hold_ms, following)
     for name, column in columns.columns.items():
@@ -234,5 +237,5 @@ def _unusable(columns: UnitColumns, span: Interval, hold_ms: int) -> Iterator[Ga
 def _word(quality: int) -> str:
     if quality == NOT_CARRIED:
         return "not_carried"
-    # A usable quality without a value: the record says that there is none.
+    # A usable quality without a value: the cell was empty.
     return "empty" if quality < USABLE_BELOW else Quality(quality).name.lower()

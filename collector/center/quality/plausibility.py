@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is implausible in one unit's records of one local day. Pure: columns in, findings out, nothing is changed.
+"""Implausible values in one unit's records of one local day. Pure: columns in, findings out, nothing is changed.
 
-Unusable values (stale, silent, refused …) are no values here either; what a gateway itself marked out of range is a
-finding. A stretch begins at its first record and ends at the record that no longer shows it, or at its last plus the
-hold limit where the day or the records end. Codes, for good:
+Unusable values (stale, silent, refused …) are not checked; a value that the gateway itself marked out of range is a
+finding. A stretch begins at its first record and ends at the first record without the problem, or at its last record
+plus the hold limit where the day or the records end. Codes, never renamed:
 
 out_of_range · implausible_rate · frozen · clock_unsynchronised · clock_stepped · negative_power · register_backwards ·
-meter_differs · agc_off_grid · voltage_implausible · conflicting_records (found where the records lie side by side)
+meter_differs · agc_off_grid · voltage_implausible · conflicting_records (found by comparing the records of one instant)
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _KWMS_PER_WH: Final = 3_600
 
 @dataclass(frozen=True, slots=True)
 class DataPolicy:
-    """What of the rulebook's data policy the checks need."""
+    """The values of the rulebook's data policy that the checks need."""
 
     hold_ms: int
     meter_difference_ratio: Fraction
@@ -74,7 +74,7 @@ class UnitDayRecords:
 
 @dataclass(frozen=True, slots=True)
 class Implausibility:
-    """One finding. `quantity`: empty where the record as a whole is meant; `found`, `expected`: for people."""
+    """One finding. `quantity`: empty where the whole record is meant; `found`, `expected`: for people."""
 
     code: str
     unit: str
@@ -86,7 +86,7 @@ class Implausibility:
 
 
 def check_unit_day(unit_day: UnitDayRecords, policy: DataPolicy) -> list[Implausibility]:
-    """Every finding of one unit and day, by code, quantity and time; long lists of one kind closed by a sum."""
+    """Every finding of one unit and day, by code, quantity and time; of long lists the rest is summed up in one."""
     if not len(unit_day.time):
         return []
     found: list[Implausibility] = []
@@ -99,7 +99,7 @@ def check_unit_day(unit_day: UnitDayRecords, policy: DataPolicy) -> list[Implaus
 
 
 def _bounded(found: list[Implausibility]) -> list[Implausibility]:
-    """At most MOST_STRETCHES; nothing is dropped: the last spans the rest and says how many it stands for."""
+    """At most MOST_STRETCHES findings: the last one covers all the others and gives their number."""
     if len(found) <= MOST_STRETCHES:
         return found
     rest = found[MOST_STRETCHES - 1 :]
@@ -117,7 +117,7 @@ def _runs(mask: Bools) -> Iterator[tuple[int, int]]:
 
 
 def _end_ms(unit_day: UnitDayRecords, last: int, policy: DataPolicy) -> int:
-    """Until when the record at `last` holds, within the day."""
+    """The end of the record's hold time at `last`, within the day, UTC ms."""
     held = int(unit_day.time[last]) + policy.hold_ms
     following = int(unit_day.time[last + 1]) if last + 1 < len(unit_day.time) else unit_day.day.end_ms
     return min(held, following, unit_day.day.end_ms)
@@ -140,7 +140,7 @@ def _text(quantity: str, value: int) -> str:
 
 
 def _worst(quantity: str, column: QuantityColumn, middle: int) -> Callable[[int, int], str]:
-    """Words for the value farthest from the middle of what is expected."""
+    """A function that words the value farthest from the middle of the expected range."""
 
     def words(first: int, last: int) -> str:
         values, usable = column.values[first : last + 1], column.usable[first : last + 1]
@@ -153,7 +153,7 @@ def _worst(quantity: str, column: QuantityColumn, middle: int) -> Callable[[int,
 
 
 def _state_of(unit_day: UnitDayRecords, name: str, wanted: int) -> Bools:
-    """Where a status is known to be `wanted`; nowhere for a unit without the column."""
+    """Mask of the records where a status is known to be `wanted`; all False for a unit without the column."""
     column = unit_day.columns.get(name)
     if column is None:
         return np.zeros(len(unit_day.time), dtype=np.bool_)
@@ -162,7 +162,7 @@ def _state_of(unit_day: UnitDayRecords, name: str, wanted: int) -> Bools:
 
 
 def _range(unit_day: UnitDayRecords, policy: DataPolicy) -> Iterator[Implausibility]:
-    """Outside the quantity's plausible range, or power beyond what the unit can."""
+    """Values outside the quantity's plausible range, or power beyond the unit's ability."""
     for name, column in unit_day.columns.items():
         described = BY_NAME[name]
         low, high = described.low_scaled, described.high_scaled
@@ -185,14 +185,14 @@ def _basis(unit_day: UnitDayRecords, basis: Basis) -> Decimal | None:
 
 
 def _rates(unit_day: UnitDayRecords, _policy: DataPolicy) -> Iterator[Implausibility]:
-    """A change between two consecutive known values that is faster than the quantity can move."""
+    """Changes between two consecutive known values that are faster than the quantity can move."""
     for limit in RATES:
         column, basis = unit_day.columns.get(limit.quantity), _basis(unit_day, limit.basis)
         if column is None or basis is None:
             continue
         known = np.flatnonzero(column.usable)
         time, values = unit_day.time[known], column.values[known]
-        # In thousandths of the stored integer: a day of it fits 64 bits; a wild change times a million may not.
+        # In thousandths of the stored integer: a day's value fits 64 bits; a wild change times a million may not.
         per_s = to_scaled(limit.per_s * basis, BY_NAME[limit.quantity].scale * 1000)
         fast = np.abs(np.diff(values)) > per_s * np.maximum(np.diff(time), limit.least_s * 1000) // 1_000_000
         if limit.on_grid:
@@ -214,7 +214,7 @@ def _fast(
 
 
 def _frozen(unit_day: UnitDayRecords, policy: DataPolicy) -> Iterator[Implausibility]:
-    """The same to the last digit for long, on the grid, while another quantity moves."""
+    """Values that stay equal to the last digit for too long, on the grid, while another quantity moves."""
     closed = _state_of(unit_day, "on_grid", 1)
     names = [limit.quantity for limit in FROZEN if limit.quantity in unit_day.columns]
     unbroken = np.diff(unit_day.time) <= policy.hold_ms
@@ -234,7 +234,7 @@ def _frozen(unit_day: UnitDayRecords, policy: DataPolicy) -> Iterator[Implausibi
 
 
 def _at_limit(unit_day: UnitDayRecords, quantity: str) -> Bools:
-    """Where a unit's reactive power stands at a registered limit, or the equipment says so."""
+    """Mask of the records where a unit's reactive power is at a registered limit, or the equipment reports a limit."""
     nowhere = np.zeros(len(unit_day.time), dtype=np.bool_)
     if quantity != "reactive_power_mvar":
         return nowhere
@@ -249,7 +249,7 @@ def _moves(column: QuantityColumn, first: int, last: int) -> bool:
 
 
 def _clock(unit_day: UnitDayRecords, policy: DataPolicy) -> Iterator[Implausibility]:
-    """Records stamped by a clock that was not known to be right, and steps back of it."""
+    """Records stamped by a clock not known to be synchronised, and backward steps of it."""
     for state in (ClockState.UNSYNCHRONISED, ClockState.UNKNOWN):
         words = _always(f"clock {state.name.lower()}")
         mask = unit_day.clock == state
@@ -261,11 +261,11 @@ def _clock(unit_day: UnitDayRecords, policy: DataPolicy) -> Iterator[Implausibil
 
 
 def _sign(unit_day: UnitDayRecords, policy: DataPolicy) -> Iterator[Implausibility]:
-    """Power drawn by a kind of unit that can't, and a meter register that runs back."""
+    """Power drawn by a kind of unit that can't draw, and a meter register that runs backwards."""
     power, state = unit_day.columns.get("active_power_mw"), unit_day.state
     if power is not None and state is not None and state.kind in CANNOT_DRAW:
         limit = to_scaled(-DRAW_RATIO * state.rated_mw, BY_NAME["active_power_mw"].scale)
-        # A synchronous condenser draws its losses.
+        # A synchronous condenser does draw its losses.
         mask = power.usable & (power.values < limit) & _state_of(unit_day, "on_grid", 1)
         mask &= ~_state_of(unit_day, "condenser", 1)
         words = _worst("active_power_mw", power, 0)
@@ -283,10 +283,10 @@ def _sign(unit_day: UnitDayRecords, policy: DataPolicy) -> Iterator[Implausibili
 
 
 def _meter(unit_day: UnitDayRecords, policy: DataPolicy) -> Iterator[Implausibility]:
-    """The day's ∫P against the growth of the register, as the settlement does it (Art. 19), before anybody settles.
+    """The day's ∫P compared with the growth of the register, as in the settlement (Art. 19), but earlier.
 
-    Between the first and the last reading of the day, where the output is known all between; only output counts. A day
-    of which little is there yet is not compared.
+    Compared between the first and the last reading of the day, where the output is known in between; only output
+    counts. A day with few records so far is not compared.
     """
     register, power = unit_day.columns.get("energy_export_mwh"), unit_day.columns.get("active_power_mw")
     if register is None or power is None:
@@ -325,7 +325,7 @@ def _agc(unit_day: UnitDayRecords, policy: DataPolicy) -> Iterator[Implausibilit
 
 
 def _voltage(unit_day: UnitDayRecords, policy: DataPolicy) -> Iterator[Implausibility]:
-    """Bus voltage of a unit on the grid that no bus of this nominal voltage has."""
+    """Bus voltage of a unit on the grid that is impossible for its nominal voltage."""
     column, state = unit_day.columns.get("bus_voltage_kv"), unit_day.state
     if column is None or state is None or state.nominal_kv is None:
         return

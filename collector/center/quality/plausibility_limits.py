@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is plausible in records: every limit of the validation, once, with where it comes from.
+"""Limits of plausible records: every limit of the validation, once, with its source.
 
-None of these numbers moves money: a finding says where a person should look. The one check that the rule itself knows,
-meter against telemetry (Art. 19), takes its tolerance from the rulebook's data policy and stands not here.
+None of these numbers moves money: a finding shows a person where to look. The one check that the rule itself has, meter
+against telemetry (Art. 19), takes its tolerance from the rulebook's data policy, not from here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collector.model.register import UnitKind
 
 
 class Basis(Enum):
-    """What a limit is a multiple of."""
+    """The unit of a limit: a limit is a multiple of it."""
 
     ABSOLUTE = "absolute"  # the quantity's own unit
     RATED = "rated"  # P_N of the unit, MW
@@ -27,8 +27,8 @@ class Basis(Enum):
 class RateLimit:
     """Fastest plausible change of a quantity per second, `per_s` × basis.
 
-    `least_s`: a change is taken over at least so long, for what moves in steps. `on_grid`: only between two records
-    that both show the breaker closed.
+    `least_s`: a change is averaged over at least this time, for quantities that move in steps. `on_grid`: only between
+    two records that both show the breaker closed.
     """
 
     quantity: str
@@ -65,7 +65,7 @@ RATES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class FrozenLimit:
-    """How long a value may stay the same to the last digit while the unit is on the grid and another one moves."""
+    """The longest time that a value may stay equal to the last digit, on the grid, while another quantity moves."""
 
     quantity: str
     longest_s: int
@@ -79,8 +79,8 @@ FROZEN: Final = (
     FrozenLimit("frequency_hz", 1800, "grid frequency moves by millihertz every second"),
 )
 
-# Meter and telemetry of a day are compared over at least so long: a register is read rarely, and at both ends its
-# reading may be five minutes old, which over less than this is more than the tolerance by itself.
+# Meter and telemetry of a day are compared over at least this time: a register is read rarely, and at both ends its
+# reading may be five minutes old, which in a shorter time would alone exceed the tolerance.
 METER_LEAST_S: Final = 12 * 3600
 
 # |P| and |set-point| and |Q| of a unit, as a share of P_N: nameplate overload plus transducer range.
@@ -88,12 +88,12 @@ POWER_RATIO: Final = Decimal("1.2")
 
 # Kinds that cannot draw power while generating; pumped storage pumps, `other` may be a store.
 CANNOT_DRAW: Final = frozenset(UnitKind) - {UnitKind.PUMPED_STORAGE, UnitKind.OTHER}
-# Below this share of P_N, negative, it is no transducer's zero error (class 0.5, twice, and some drift).
+# Negative power beyond this share of P_N is no zero error of a transducer (class 0.5, twice, and some drift).
 DRAW_RATIO: Final = Decimal("0.02")
 
-# SD 325-89: a plant's bus stays within -5 to +10 % of nominal, disturbed states included; 10 % either way is no dip.
+# SD 325-89: a plant's bus stays within -5 to +10 % of nominal, even when disturbed; beyond ±10 % is no mere dip.
 VOLTAGE_LOW: Final = Decimal("0.9")
 VOLTAGE_HIGH: Final = Decimal("1.1")
 
-# Of one check, unit, quantity and day so many stretches are listed; the rest becomes one that spans them and counts.
+# Stretches listed per check, unit, quantity and day; the rest becomes one that covers and counts them.
 MOST_STRETCHES: Final = 50

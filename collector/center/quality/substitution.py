@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Substitution: a new value for a unit, quantity and interval: one proposes, another approves, the original stays.
 
-In force it is put in whenever a day is sealed, so also when a late record reseals it; the day files it touches are
-sealed again, and a run made before keeps the files it pinned. Withdrawn, the delivered values are back at the next
-sealing. Source: Art. 19 (telemetry is what is measured; what replaces it must be told).
+In force, it is applied whenever a day is sealed, also when a late record makes it stale; approval seals the day files
+it touches again, and earlier runs keep the files they pinned. After a withdrawal the delivered values are back at the
+next sealing. Source: Art. 19 (telemetry is what is measured; a replacement must be shown as one).
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ def propose_substitution(
     fill_s: int | None = None,
     now_ms: int,
 ) -> int:
-    """Prepare a substitution; its number. `value`: decimal text in the quantity's unit, 0 or 1 of a status.
+    """Prepare a substitution and return its number. `value`: decimal text in the quantity's unit; 0 or 1 for a status.
 
-    `method`: how the value was come by (neighbouring meter, plant's report …). `fill_s`: where there is no record, make
-    one each so many seconds; it should be the hold limit. Without it only existing records change.
+    `method`: the source of the value (neighbouring meter, plant's report …). `fill_s`: where records are missing, make
+    one every so many seconds; should be the hold limit. Without it only existing records change.
 
     Raises:
         Denied: the role may not propose.
-        StoreError: the unit is unknown, the value is none, or the interval meets another substitution of the quantity.
+        StoreError: the unit is unknown, the value is invalid, or the interval overlaps another one of the quantity.
     """
     actor.require(Permission.PREPARE)
     described = _checked(quantity, interval, value, fill_s, unit)
@@ -79,7 +79,7 @@ def propose_substitution(
 def decide_substitution(
     connection: Connection, number: int, *, actor: Actor, granted: bool, note: str = "", now_ms: int
 ) -> None:
-    """Approve or refuse; approved, the days it touches are sealed anew.
+    """Approve or refuse; after an approval the days it touches are sealed again.
 
     Raises:
         Denied: the role may not approve, or it is the person who proposed.
@@ -96,7 +96,7 @@ def decide_substitution(
 
 
 def propose_withdrawal(connection: Connection, number: int, *, actor: Actor, reason: str, now_ms: int) -> int:
-    """Prepare taking a substitution back; the number of the proposal. Until it is decided the substitute counts.
+    """Propose the withdrawal of a substitution; returns the proposal's number. Until the decision it stays in force.
 
     Raises:
         Denied: the role may not propose.
@@ -116,10 +116,10 @@ def propose_withdrawal(connection: Connection, number: int, *, actor: Actor, rea
 def decide_withdrawal(
     connection: Connection, number: int, *, actor: Actor, granted: bool, note: str = "", now_ms: int
 ) -> None:
-    """Approve or refuse taking a substitution back; approved, the delivered values count again.
+    """Approve or refuse the withdrawal of a substitution; after an approval the delivered values count again.
 
     Raises:
-        Denied: the role may not approve, or it is the person who proposed taking it back.
+        Denied: the role may not approve, or it is the person who proposed the withdrawal.
         StoreError: no withdrawal of this substitution waits.
     """
     row = _row(connection, number)
@@ -142,7 +142,7 @@ def list_substitutions(
 ) -> list[dict[str, Any]]:
     """Every substitution with its proposal, oldest first. `state`: open, refused, in_force or withdrawn.
 
-    `withdrawal_by`, `withdrawal_reason`: who proposed to take it back and why, while that waits; else None.
+    `withdrawal_by`, `withdrawal_reason`: who proposed an undecided withdrawal, and why; else None.
     """
     names = ("prepared_by", "prepared_ms", "decision", "decided_by", "decided_ms", "note")
     query = select(substitution, *(proposal.c[name] for name in names)).join(
@@ -210,7 +210,7 @@ def _checked(quantity: str, interval: Interval, value: str, fill_s: int | None, 
 
 
 def plant_of(connection: Connection, unit: str) -> str:
-    """Whose unit it is: as enrolled, else as it has sent.
+    """The plant of a unit: by center.toml, else by its records.
 
     Raises:
         StoreError: no plant has it.
@@ -225,11 +225,11 @@ def plant_of(connection: Connection, unit: str) -> str:
 
 
 def _refuse_overlap(connection: Connection, unit: str, quantity: str, interval: Interval, but: int = 0) -> None:
-    """Two values for one cell can't both count; also not one proposed beside one in force."""
+    """Refuse a second value for one cell, also a proposed one beside one in force."""
     same = (substitution.c.unit == unit) & (substitution.c.quantity == quantity) & (substitution.c.id != but)
     meets = (substitution.c.start_ms < interval.end_ms) & (substitution.c.end_ms > interval.start_ms)
     kept = substitution.c.withdrawn_ms.is_(None)
-    # Where one is being approved, only what is in force stands in the way.
+    # At an approval, only substitutions in force can conflict.
     alive = [proposal.c.decision == "granted", *([] if but else [proposal.c.decision.is_(None)])]
     query = select(substitution.c.id).join(proposal, proposal.c.id == substitution.c.proposal_id)
     query = query.where(same & meets & kept & or_(*alive))

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Validation of what came in: each sealed day is looked at, and what is implausible is a finding. No record is touched.
+"""Validation of received records: each sealed day is checked, and implausible values are findings. No record changes.
 
-A day is due when its current file, the list of records that lost their instant to those of the file, the register in
-force or the version of the checks is another than at the last look, whoever sealed it. A finding that a later look no
-longer shows is closed; it stays listed.
+A day is due when one of these differs from the last check: its current file, the list of records that lost their
+instant to those of the file, the register in force, the version of the checks. A finding that a later check no longer
+shows is closed; it stays listed.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ from collector.tables.register import load_register
 
 logger: Final = logging.getLogger("collector.center.quality.validation")
 CHECKS_VERSION: Final = 1
-# A new register makes days due that a month may still be settled from; older ones are looked at when they are resealed.
+# A new register makes days due that a month may still be settled from; older ones are checked when resealed.
 _LOOK_BACK_DAYS: Final = 70
 EMPTY_REGISTER: Final = Register({}, (), (), ())
 
 Int64s = npt.NDArray[np.int64]
-# Which data policy holds for a register on a day; made by who may read the rulebook.
+# The data policy for a register on a day; given by a caller that may read the rulebook.
 PolicyOf = Callable[[Register, date], DataPolicy]
 
 
 def validate_day(store: CenterStore, plant: str, day: str, path: Path, sha256: str, *, policy_of: PolicyOf) -> int:
-    """Look at one sealed day file and write down what is found; how many findings stand open for the day.
+    """Check one sealed day file and store the findings; returns the number of open findings of the day.
 
     Raises:
         Altered: the file is not the one with this hash, or is not there.
@@ -66,9 +66,9 @@ def validate_day(store: CenterStore, plant: str, day: str, path: Path, sha256: s
 def validate_due(
     store: CenterStore, *, policy_of: PolicyOf, days: Sequence[date] | None = None, stopped: Callable[[], bool] = bool
 ) -> int:
-    """Look at every day that is due (of `days` only, where given), until `stopped`; how many were looked at.
+    """Check every day that is due (of `days` only, where given), until `stopped`; returns the number of days checked.
 
-    A day that can't be looked at (its file is gone, no policy holds) is logged, stays due and does not stop the others.
+    A day that can't be checked (its file is gone, no policy holds) is logged, stays due and does not stop the others.
     """
     count = 0
     basis = _basis(store.read(current_register))
@@ -122,9 +122,9 @@ def find_in_file(
 
 
 def _conflicts(path: Path, sha256: str, others: Path) -> list[Implausibility]:
-    """Where two records of one unit and instant say different things: one finding per unit and quantity.
+    """Records of one unit and instant with different values: one finding per unit and quantity.
 
-    A standby that recorded the same is no conflict; only values that both may be used are compared.
+    A standby gateway that recorded the same is no conflict; only values that are both usable are compared.
     """
     losing = {each.unit: each for each in read_units(others)}
     found: list[Implausibility] = []
@@ -158,7 +158,8 @@ def _others_of(store: CenterStore, plant: str, day: str) -> str:
     found = store.read(lambda c: c.execute(query).one_or_none())
     if found is None or found.others is not None or not found.other_count:
         return "" if found is None else found.others or ""
-    # Sealed by a program that did not write it down: the latest with so many, as a restore may have given all one time.
+    # Sealed by a program that did not record the name: take the latest list of this length; a restore may equal all
+    # times.
     files = list(others_folder(store, plant).glob(f"{day}-*.parquet"))
     files.sort(key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True)
     return next((path.name for path in files if count_records([path]) == found.other_count), "")
@@ -167,9 +168,9 @@ def _others_of(store: CenterStore, plant: str, day: str) -> str:
 def _due(
     connection: Connection, basis: str, since: str, days: Sequence[date] | None
 ) -> list[tuple[str, str, str, str]]:
-    """Plant and day of each file to be looked at, its name and SHA-256."""
+    """Plant and day of each file that is due, its name and SHA-256."""
     same = (validated_day.c.plant == lake_file.c.plant) & (validated_day.c.day == lake_file.c.day)
-    # What an older program did not write down is not looked at again for that alone.
+    # A list that an older program did not record does not make a day due.
     beside = func.coalesce(lake_file.c.others, validated_day.c.others) != validated_day.c.others
     moved = or_(validated_day.c.file.is_(None), validated_day.c.file != lake_file.c.name, beside)
     outdated = and_(validated_day.c.basis != basis, lake_file.c.day >= since)
@@ -187,12 +188,12 @@ def _due(
 def _record(
     connection: Connection, plant: str, day: str, looked: Mapping[str, Any], found: Iterable[Implausibility]
 ) -> None:
-    """Findings of a day as they are now: new ones in, known ones seen again, the rest closed."""
+    """Store the present findings of a day: insert new ones, renew known ones, close the rest."""
     file, now_ms = looked["file"], looked["at_ms"]
     look = (validated_day.c.plant == plant) & (validated_day.c.day == day)
     empty = {"plant": plant, "day": day, "file": "", "others": "", "basis": "", "at_ms": now_ms}
     connection.execute(insert_new(connection, validated_day).values(empty))
-    # This row is the lock of the day: two processes that look at once write one after the other.
+    # This row is the lock of the day: of two processes that check it at once, one writes after the other.
     connection.execute(select(validated_day.c.at_ms).where(look).with_for_update()).one()
     where = (finding.c.plant == plant) & (finding.c.day == day)
     rows = connection.execute(select(finding).where(where))
@@ -219,7 +220,7 @@ def _record(
 
 
 def register_in_force(connection: Connection) -> Register:
-    """The imported register that counts now; an empty one where there is none."""
+    """The imported register in force; an empty one where there is none."""
     return _register(current_register(connection))
 
 
@@ -229,7 +230,7 @@ def _basis(register: bytes | None) -> str:
 
 @lru_cache(maxsize=2)
 def _register(data: bytes | None) -> Register:
-    """The register in force, parsed once; nothing is registered where there is none."""
+    """The register in force, parsed; an empty one where there is none."""
     if data is None:
         return EMPTY_REGISTER
     return load_register(Delivered("register.toml", data, ""), Findings()).register or EMPTY_REGISTER
