@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Two runs of the store beside each other: the lines that differ and why, and what it comes to for every plant."""
+"""A comparison of two runs of the store: the lines that differ with their causes, and the effect on every plant."""
 
 from __future__ import annotations
 
@@ -22,8 +22,11 @@ _KEPT = 16
 
 @dataclass(frozen=True, slots=True)
 class PlantEffect:
-    """A plant in an area, before and after. A row is None where the run has no such plant; a change that can't be
-    said (an area is blocked in one of them) is None."""
+    """A plant in an area, before and after.
+
+    A row is None where the run has no such plant; a change that can't be stated (an area is blocked in one of the runs)
+    is None.
+    """
 
     area: str
     plant: str
@@ -35,7 +38,7 @@ class PlantEffect:
 
     @property
     def changed(self) -> bool:
-        """Whether anything a reader sees is not the same."""
+        """True if anything that a reader sees differs."""
         return self.before != self.after
 
 
@@ -52,7 +55,7 @@ def compare_runs(store: CenterStore, a: int, b: int) -> RunComparison:
 
 @functools.lru_cache(maxsize=_KEPT)
 def _compared(before: tuple[Path, str], after: tuple[Path, str]) -> RunComparison:
-    """Runs never change: what they differ in is found once. A run as its statement folder and its manifest."""
+    """The comparison of two runs, cached, as runs never change. A run is given by its statement folder and manifest."""
     return compare(_saved(*before), _saved(*after))
 
 
@@ -62,7 +65,7 @@ def _saved(folder: Path, manifest: str) -> Saved:
 
 
 def effect_by_plant(store: CenterStore, a: int, b: int) -> tuple[PlantEffect, ...]:
-    """Every plant of two runs of a month, by area and plant, also those to whom nothing changes.
+    """Every plant of two runs of a month, by area and plant, also those without a change.
 
     Raises:
         StoreError: there is no such run, or they are of different months.
@@ -80,7 +83,7 @@ def _effect(area: str, plant: str, before: PlantRow | None, after: PlantRow | No
         return None if old is None or new is None else new - old
 
     compensation = change("compensation_yuan")
-    assert compensation is not None  # always an amount
+    assert compensation is not None  # a compensation is never None
     return PlantEffect(area, plant, before, after, compensation, change("allocation_yuan"), change("net_yuan"))
 
 

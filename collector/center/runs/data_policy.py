@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The rulebook's data policy for those parts of the center that must not know the settlement: hold limit, tolerance.
+"""The rulebook's data policy for parts of the center that must not import the settlement: hold limit, tolerance.
 
-One description of each number: what the month is settled by is what completeness and validation are shown by.
+Each number is defined once: completeness and validation use the same numbers as the settlement of the month.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from collector.settlement.rulebook.load import Rulebook
 
 
 def hold_limit_s(connection: Connection, month: Month, rulebook: Rulebook) -> int:
-    """How long a record counts in a month: the register's own limit where it has one, else the rulebook's.
+    """How long a record is valid in a month, s: the register's own limit where it has one, else the rulebook's.
 
     Raises:
         RuleError: the rulebook has none for the month.
@@ -32,22 +32,22 @@ def hold_limit_s(connection: Connection, month: Month, rulebook: Rulebook) -> in
 
 
 class Reach(NamedTuple):
-    """How far records count, ms: from their time on; behind an instant, for what is judged after it (AVC orders)."""
+    """The validity of records, ms: after their own time; and after an instant that is judged later (AVC orders)."""
 
     hold_ms: int
     tail_ms: int
 
 
 def reach_of(connection: Connection, month: Month, rulebook: Rulebook) -> Reach:
-    """How far records count in a month. Raises as `hold_limit_s`."""
+    """The validity of records in a month. Raises as `hold_limit_s`."""
     policy = compute_policy(rulebook, register_in_force(connection), month.first_day)
     return Reach(policy.hold_ms, tail_of(policy.settle_ms, policy.hold_ms))
 
 
 def data_policy_of(rulebook: Callable[[], Rulebook]) -> Callable[[Register, date], DataPolicy]:
-    """What `validation` and `gap_map` ask: the policy of the month a day is in, with the register's own overrides.
+    """The data policy for `validation` and `gap_map`: that of the day's month, with the register's own overrides.
 
-    `rulebook`: the one in force, asked for at every look, so that a new one needs no restart.
+    `rulebook`: returns the one in force; called each time, so that a new one needs no restart.
     """
 
     def policy_of(register: Register, day: date) -> DataPolicy:

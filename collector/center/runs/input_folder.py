@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A month's inputs out of the store, as a settlement folder that anybody can settle offline.
 
-The day files of a run are pinned: those of the month, those of the days around it on which start-stop orders that
-cross its edges began or end, because an occurrence belongs to the month of its closing and both its edges must be seen,
-and those that a data policy reaches to beyond what a day file carries of its neighbours.
+The day files of a run are pinned: those of the month; those of the days around it on which start-stop orders that cross
+its edges began or end, because an occurrence belongs to the month of its closing and both its edges must be seen; and
+those that a data policy needs beyond the neighbouring records in a day file.
 
-Tables are laid out once per state of their kind, for a plan of a thousand units is three million rows, and copied into
-every run's folder: a run's tables are its own. Only rows that touch the month and a few days around it are laid out.
+Tables are written once per state of their kind, because a plan of a thousand units is three million rows, and copied
+into every run's folder: a run's tables are its own. Only rows that touch the month and a few days around it are
+written.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ from collector.model.dispatch import RUN_KINDS, OrderKind, days_after, days_befo
 from collector.model.interval import DAY_MS, Month, local_day, local_midnight_ms
 
 REGISTER_FILE: Final = "register.toml"
-BEFORE_DAYS, AFTER_DAYS = 2, 3  # around the month: edges of spans, and the plan row that follows
-_SEALINGS: Final = 3  # rounds of sealing: what arrives meanwhile is for the next run
+BEFORE_DAYS, AFTER_DAYS = 2, 3  # days around the month: edges of spans, and the next plan row
+_SEALINGS: Final = 3  # rounds of sealing: records that arrive meanwhile are for the next run
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -59,16 +60,16 @@ class PinnedFile:
 
     @property
     def record_name(self) -> str:
-        """Its name under records/ of a settlement folder."""
+        """The file's name under records/ of a settlement folder."""
         return record_name(self.plant, self.name)
 
 
 def pin_month(
     store: CenterStore, month: Month, reach: Reach, *, tell: Callable[[int, int], None] = lambda *_: None
 ) -> tuple[PinnedFile, ...]:
-    """Bring the day files a month needs up to date, and name them, by plant and day.
+    """Seal the stale day files that a month needs, and return all of its day files, by plant and day.
 
-    `reach`: how far records count by the data policy. `tell`: takes how many of how many days are sealed.
+    `reach`: validity of records by the data policy. `tell`: receives the days sealed so far and their number.
 
     Raises:
         OSError: the disk refuses.
@@ -103,15 +104,15 @@ def _current(connection: Connection, store: CenterStore, month: Month, reach: Re
 
 
 def _days_around(connection: Connection, folder: Path, month: Month, reach: Reach) -> list[tuple[str, str]]:
-    """(plant, day) outside the month that it needs: for orders that cross its edges, or by a far-reaching policy."""
+    """(plant, day) outside the month that it needs: for orders that cross its edges, or by its data policy."""
     return sorted({*_days_of_orders(connection, folder, month), *_days_of_policy(connection, month, reach)})
 
 
 def _days_of_policy(connection: Connection, month: Month, reach: Reach) -> Iterator[tuple[str, str]]:
-    """Days whose records count in the month by the data policy and lie beyond the edges of its day files.
+    """Days whose records are valid in the month by the data policy, but are not in its day files.
 
-    Behind the month those as far as an order of its last instant is judged. Before it the last day of a plant without
-    any in the month, where its last record may hold into it: any other is at the head of the plant's next file.
+    After the month: days until an order of its last instant is judged. Before it: the last day of a plant without any
+    in the month, whose last record may hold into it; for other plants that record is at the head of the next file.
     """
     if max(reach) < EDGE_MS:
         return
@@ -130,7 +131,7 @@ def _days_of_policy(connection: Connection, month: Month, reach: Reach) -> Itera
 
 
 def _days_of_orders(connection: Connection, folder: Path, month: Month) -> list[tuple[str, str]]:
-    """(plant, day) outside the month whose runs of breaker or condenser an order at its start or end may need."""
+    """(plant, day) outside the month whose breaker or condenser runs an order at its start or end may need."""
     interval = month.interval
     crosses = RowsInForce(connection, folder, "orders").table(interval.start_ms, interval.end_ms)
     days: dict[str, set[date]] = {}
@@ -139,7 +140,7 @@ def _days_of_orders(connection: Connection, folder: Path, month: Month) -> list[
             continue
         kind, start_ms, end_ms = OrderKind(order["kind"]), order["start"], order["end"]
         mine = days.setdefault(order["unit"], set())
-        mine.update(days_before(month, kind, start_ms, end_ms, DAY_MS))  # whatever the policy will be
+        mine.update(days_before(month, kind, start_ms, end_ms, DAY_MS))  # a day covers every possible policy
         mine.update(days_after(month, kind, start_ms, end_ms))
     wanted = {unit: of_unit for unit, of_unit in days.items() if of_unit}
     if not wanted:
@@ -168,17 +169,17 @@ def lay_out_folder(
     hashes = {REGISTER_FILE: hashlib.sha256(register).hexdigest()}
     for kind in KINDS:
         sha256 = _lay_out_table(connection, store, kind, month, target / f"{kind}.csv")
-        if sha256 is not None:  # else not delivered, and the statement will say so
+        if sha256 is not None:  # else the table was not delivered, and the statement will say so
             hashes[f"{kind}.csv"] = sha256
     link_pinned(pinned, target)
     return hashes
 
 
 def link_pinned(pinned: Sequence[PinnedFile], target: Path) -> None:
-    """Link day files under records/ of a settlement folder. Who reads one of them verifies it.
+    """Link day files under records/ of a settlement folder. Their reader verifies them.
 
     Raises:
-        Altered: one is not there.
+        Altered: a file is missing.
     """
     records = target / "records"
     records.mkdir(parents=True, exist_ok=True)
@@ -190,7 +191,7 @@ def link_pinned(pinned: Sequence[PinnedFile], target: Path) -> None:
 
 
 def _lay_out_table(connection: Connection, store: CenterStore, kind: str, month: Month, target: Path) -> str | None:
-    """Write the table of a kind for a month; its SHA-256, None where it was never delivered."""
+    """Write the table of a kind for a month; returns its SHA-256, None where it was never delivered."""
 
     def copy(path: Path, sha256: str) -> str:
         copy_verified(path, target, sha256)
@@ -200,14 +201,14 @@ def _lay_out_table(connection: Connection, store: CenterStore, kind: str, month:
 
 
 def hash_of_table(connection: Connection, store: CenterStore, kind: str, month: Month) -> str | None:
-    """The SHA-256 of the table of a kind that would be laid out for a month now; None: never delivered."""
+    """The SHA-256 of the table of a kind that would be written for a month now; None: never delivered."""
     return _kept_table(connection, store, kind, month, lambda _, sha256: sha256)
 
 
 def _kept_table(
     connection: Connection, store: CenterStore, kind: str, month: Month, use: Callable[[Path, str], str]
 ) -> str | None:
-    """What `use` makes of the month's table of a kind and its hash; None where it was never delivered."""
+    """The result of `use` for the month's table of a kind and its hash; None where it was never delivered."""
     of_kind = imported.c.kind == kind
     undone = func.count(imported.c.undone_ms)
     query = select(func.count(), undone, func.max(imported.c.id)).where(of_kind)
@@ -216,7 +217,7 @@ def _kept_table(
     require_rows(connection, imported, [(number,) for number in ids])
     if count == undone_count:
         return None
-    # Every import and every undoing changes one of these, and neither ever goes back.
+    # Every import and every undo changes one of these, and none of them ever decreases.
     state = f"{store.store_id} {kind} {month} {count} {latest} {undone_count}"
     name = f"{kind}-{month}-{hashlib.sha256(state.encode()).hexdigest()}.csv"
 
@@ -246,7 +247,7 @@ def rows_of_month(connection: Connection, folder: Path, kind: str, month: Month)
 
 
 def write_csv(path: Path, kind: str, rows: pa.Table | None) -> str:
-    """Write rows as the table of a settlement folder; its SHA-256.
+    """Write rows as the table of a settlement folder; returns its SHA-256.
 
     Raises:
         OSError: the disk refuses.

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files kept under laid-out/ between runs: tables and what is derived from them, each with its hash in the store.
+"""Files kept under laid-out/ between runs: tables and files derived from them, each with its hash in the store.
 
-All of them can be made again, so one that is not as it was written is not there: this is logged, and it is made anew.
+All of them can be made again, so an altered file is logged, ignored and made anew.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ logger: Final = logging.getLogger("collector.center.kept")
 
 
 def laid_out_folder(store: CenterStore) -> Path:
-    """Where the files are."""
+    """The folder of the files."""
     return store.directory / "laid-out"
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A temporary path whose file takes the place of `path` at the end; nothing is left of it otherwise."""
+    """A temporary path whose file replaces `path` at the end of the block; after an error nothing is left of it."""
     path.parent.mkdir(exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
@@ -46,14 +46,14 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def find_kept(store: CenterStore, name: str, use: Callable[[Path, str], T]) -> T | None:
-    """What `use` (of verified.py) makes of a kept file and its hash; None where it is to be made."""
+    """The result of `use` (of verified.py) for a kept file and its hash; None where the file must be made."""
     path = laid_out_folder(store) / name
     sha256 = store.read(lambda c: c.execute(select(kept_file.c.sha256).where(kept_file.c.name == name)).scalar())
     if sha256 is None or not path.exists():
         return None
     try:
         found = use(path, sha256)
-        os.utime(path)  # retention goes by it
+        os.utime(path)  # retention uses this time
     except Altered as error:
         logger.warning("%s; made again", error.difference)
         return None
@@ -61,12 +61,12 @@ def find_kept(store: CenterStore, name: str, use: Callable[[Path, str], T]) -> T
 
 
 def find_kept_bytes(store: CenterStore, name: str) -> bytes | None:
-    """The bytes of a kept file; None where it is to be made."""
+    """The bytes of a kept file; None where it must be made."""
     return find_kept(store, name, read_verified)
 
 
 def keep_file(store: CenterStore, name: str, write: Callable[[Path], Any]) -> str:
-    """Keep the file that `write` writes, in the place of one of its name; its SHA-256.
+    """Keep the file that `write` writes, in place of one of the same name; returns its SHA-256.
 
     Raises:
         OSError: the disk refuses.

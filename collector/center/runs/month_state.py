@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where a month stands, read from the steps it has taken; and which of its runs a person may see.
+"""The state of a month, read from its steps; and the runs of it that a person may see.
 
-A month without a step is in trial. Editions count from 1; a correction opens the next. What plants see is the run last
-disclosed: a trial run, also that of a correction, is the center's own paper until then (Art. 26).
+A month without a step is in trial. Editions count from 1; a correction opens the next. Plants see the run last
+disclosed: a trial run, also of a correction, is internal to the center until then (Art. 26).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class MonthStage(StrEnum):
     CORRECTION = "correction"
 
 
-# In the regulation's words, Chinese and English.
+# The regulation's terms, Chinese and English.
 STATE_WORDS: Final = {
     MonthStage.TRIAL: ("试算中", "trial"),
     MonthStage.DISCLOSED: ("已披露", "disclosed"),
@@ -49,7 +49,7 @@ STATE_WORDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class MonthStep:
-    """A step a month took. `approved_by` is another person than `prepared_by`, but where a review began by itself."""
+    """A step of a month. `approved_by` is another person than `prepared_by`, unless a review began by itself."""
 
     month: Month
     number: int
@@ -67,7 +67,7 @@ class MonthStep:
 
 @dataclass(frozen=True, slots=True)
 class MonthState:
-    """Where a month stands. `number` counts its steps; in trial no run is pinned and `since_ms` is None."""
+    """The state of a month. `number` counts its steps; in trial no run is pinned and `since_ms` is None."""
 
     month: Month
     state: MonthStage
@@ -82,7 +82,7 @@ def month_state(connection: Connection, month: Month) -> MonthState:
     """The present state of a month.
 
     Raises:
-        StoreError: its last step was written by something else: who sees which run as the month's hangs on it.
+        StoreError: its last step was written by something else: the run that people see as the month's depends on it.
     """
     query = select(month_step).where(month_step.c.month == str(month)).order_by(month_step.c.number.desc()).limit(1)
     row = connection.execute(query).one_or_none()
@@ -94,7 +94,7 @@ def month_state(connection: Connection, month: Month) -> MonthState:
 
 
 def list_steps(connection: Connection, month: Month, *, actor: Actor) -> list[MonthStep]:
-    """The history of a month, oldest first. Reasons may name plants: a plant's user does not read them."""
+    """The history of a month, oldest first. Reasons may name plants: they are hidden from a plant's user."""
     actor.require(Permission.SEE_OWN)
     steps = all_steps(connection, month)
     if actor.may(Permission.SEE_ALL):
@@ -137,7 +137,7 @@ def disclosed_runs(connection: Connection, month: Month) -> list[int]:
 
 
 def visible_run(connection: Connection, month: Month, actor: Actor) -> int | None:
-    """The run a person looks at first: the one last disclosed; staff see the newest run while nothing stands pinned."""
+    """The run to show a person first: the one last disclosed; to staff the newest run while none is pinned."""
     actor.require(Permission.SEE_OWN)
     state = month_state(connection, month)
     if not actor.may(Permission.SEE_ALL) or state.state not in (MonthStage.TRIAL, MonthStage.CORRECTION):
@@ -154,7 +154,7 @@ def area_statuses(connection: Connection, run_id: int) -> dict[str, str]:
 
 
 def may_see_run(connection: Connection, run_id: int, actor: Actor) -> bool:
-    """Whether a person may see a run at all (of other plants than its own, a plant sees the totals only)."""
+    """True if a person may see a run at all (a plant sees only the totals of other plants)."""
     if actor.may(Permission.SEE_ALL):
         return True
     pinned = select(month_step.c.id).where(month_step.c.run_id == run_id).limit(1)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A run as one file that a third party verifies offline, with nothing but this program and the package.
 
-    data/        the settlement folder          rulebook/    what it was priced with
-    statement/   the statement                  run.json     how the center lists the run
+    data/        the settlement folder          rulebook/    the rulebook of its prices
+    statement/   the statement                  run.json     the run's row in the center
     AUDIT.json   head of the audit log          SHA256SUMS   of every other file
     README.md    what this is and how to check it
 
@@ -33,7 +33,7 @@ from collector.center.runs.stored_run import OpenedRun, open_run
 from collector.model.interval import format_time
 
 MADE: Final = "run.package"  # in the audit log, with the package's SHA-256
-_NO_TIME: Final = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can say
+_NO_TIME: Final = (1980, 1, 1, 0, 0, 0)  # the earliest time of the zip format
 _FILE_MODE: Final = 0o100644 << 16
 _README: Final = """# {month}: 结算运行 {run} · settlement run {run}
 
@@ -75,7 +75,7 @@ def export_package(store: CenterStore, run_id: int, target: Path, *, actor: Acto
 
     Raises:
         Denied: the actor may not see all plants' data.
-        StoreError: there is no such run, a file of it is not the one its manifest names, or `target` is there already.
+        StoreError: there is no such run, a file of it is not the one its manifest names, or `target` exists already.
     """
     actor.require(Permission.SEE_ALL)
     run = open_run(store, run_id)
@@ -98,7 +98,7 @@ def build_package(store: CenterStore, run: OpenedRun, target: Path) -> None:
 
     Raises:
         Altered: a file of the run is not the one its manifest names.
-        StoreError: `target` is there already.
+        StoreError: `target` exists already.
         OSError: the disk refuses.
     """
     if target.exists():
@@ -135,7 +135,7 @@ def build_package(store: CenterStore, run: OpenedRun, target: Path) -> None:
 
 
 def _listed(run: OpenedRun) -> dict[str, str]:
-    """SHA-256 of every file of a run by its place: what its manifest names, and nothing beside it."""
+    """SHA-256 of every file of a run by its path: exactly the files its manifest names."""
     parts = {DATA: run.manifest["inputs"], STATEMENT: run.manifest["files"]}
     return {f"{part}/{name}": sha256 for part, hashes in parts.items() for name, sha256 in hashes.items()}
 
@@ -144,13 +144,13 @@ def _entry(name: str) -> zipfile.ZipInfo:
     entry = zipfile.ZipInfo(name, _NO_TIME)
     entry.external_attr = _FILE_MODE
     entry.create_system = 3  # Unix, wherever this runs
-    # What is compressed already gains nothing.
+    # Compressed formats gain nothing.
     entry.compress_type = zipfile.ZIP_STORED if name.endswith((".parquet", ".xlsx")) else zipfile.ZIP_DEFLATED
     return entry
 
 
 def _add_file(package: zipfile.ZipFile, name: str, path: Path, sha256: str) -> str:
-    """Add a file whose hash is `sha256`, in pieces; the same again. What is another file spoils the package."""
+    """Add a file whose hash is `sha256`, in pieces; returns the hash. With any other file no package is made."""
     digest = hashlib.sha256()
     entry = _entry(name)
     try:
@@ -168,7 +168,7 @@ def _add_file(package: zipfile.ZipFile, name: str, path: Path, sha256: str) -> s
 
 
 def package_facts(path: Path) -> dict[str, Any]:
-    """The head of the audit log as a package prints it.
+    """The head of the audit log that a package contains.
 
     Raises:
         OSError: it can't be read.

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The plan of a run's folder as columns by unit, kept beside its plan.csv: what is measured from and shown on pages.
+"""The plan of a run's folder as columns by unit, kept beside its plan.csv: for measuring and for pages.
 
-Written from the rows of the imports where the folder is laid out; made of the run's own plan.csv where it was dropped.
+Written from the rows of the imports when the folder is made; made again from the run's own plan.csv after it was
+dropped.
 """
 
 from __future__ import annotations
@@ -65,11 +66,11 @@ def read_plan_of(
 
 
 def _plan_bytes(store: CenterStore, data: Path, sha256: str) -> bytes:
-    """The kept file.
+    """The bytes of the kept file.
 
     Raises:
-        Altered: it was dropped, and plan.csv is not the run's.
-        ConfigError: plan.csv is no good.
+        Altered: the file was dropped, and plan.csv is not the run's.
+        ConfigError: plan.csv is invalid.
     """
     kept = find_kept_bytes(store, _name(sha256))
     if kept is not None:

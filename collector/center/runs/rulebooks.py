@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The rulebook the center settles by, and keeps its calendar by: read once, and again when a file of it has changed."""
+"""The rulebook of the center's settlements and calendar: read once, and again when a file of it has changed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHIPPED = "rules/east-china-trial"
 
 
 def rulebook_path(settings: CenterSettings) -> Path:
-    """The directory that `center.rulebook_dir` names, or the one shipped."""
+    """The directory that `center.rulebook_dir` names, or the shipped one."""
     return Path(settings.center.rulebook_dir) if settings.center.rulebook_dir else config_path(SHIPPED)
 
 
@@ -32,12 +32,12 @@ def rulebook_of(path: Path) -> Rulebook:
 
 
 def input_rules(path: Path) -> InputRules:
-    """What the rulebook in a directory says about inputs. Raises as `rulebook_of`."""
+    """The rules for inputs of the rulebook in a directory. Raises as `rulebook_of`."""
     return InputRules.of(rulebook_of(path))
 
 
 def duty_days(rulebook: Path, tables: Path | None = None) -> DutyDays:
-    """What the duties of a month go by. `tables`: the working days; default: those shipped.
+    """The days on which the duties of a month depend. `tables`: the working days; default: the shipped tables.
 
     Raises:
         ConfigError: everything wrong in the rulebook or the tables.

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Settlement runs as the store lists them: what was settled, from which day files, by whom, on which rulebook.
+"""Settlement runs in the store: month, day files, person and rulebook of each.
 
-A run that was made keeps the very folder it was computed from, its day files as links to the lake's immutable ones, and
-the rulebook it was priced with. So it can be repeated at any time with `collector settle`, whatever is received,
-resealed, imported or decided afterwards.
+A finished run keeps the very folder it was computed from, its day files as links to the lake's immutable ones, and the
+rulebook of its prices. So it can be repeated at any time with `collector settle`, whatever is received, resealed,
+imported or decided afterwards.
 
-Its row is there from the moment it is asked for (`asking` makes the run). Whoever reads a statement takes runs that are
-done; only `list_asked` and `asked_run` give the others too.
+Its row exists from the moment it is requested (`asking` makes the run). Functions that read a statement use finished
+runs only; only `list_asked` and `asked_run` return the others too.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ DISCLOSED: Final = "disclosed"
 
 
 def why_never_disclosed(kind: str) -> Text:
-    """Why a run of a kind in NEVER_DISCLOSED is never more than looked at."""
+    """The reason why a run of a kind in NEVER_DISCLOSED is never disclosed."""
     if kind == RUNNING:
         return tr("is of a month that was still running: it is never final")
     return tr("is a what-if run: it shows an effect and settles nothing")
 
 
 class RunState(StrEnum):
-    """What became of an asking. Interrupted: the process that was to make the run ended before it did.
+    """The state of a requested run. Interrupted: its process ended before the run did.
 
-    Expired: it was done, nobody disclosed it in its days, and but for its row it is gone (`keeping.expired_runs`).
+    Expired: it was done, was not disclosed in time, and only its row is left (`keeping.expired_runs`).
     """
 
     QUEUED = "queued"
@@ -61,23 +61,23 @@ class RunState(StrEnum):
 
 
 class Expired(Missing):
-    """The run was there: only its row is left."""
+    """The run has expired: only its row is left."""
 
 
 OPEN: Final = (RunState.QUEUED, RunState.RUNNING)
 
 
-# Percent of the time of a run of 1 000 units of which no day was measured before. It only shares out the time on
-# pages: a run that finds its days measured passes by the large steps, and its end comes sooner than was said.
+# Percent of the time of a run of 1 000 units without any measured day. Used only for the progress on pages: a run
+# whose days are measured already skips the large steps, and ends earlier than was estimated.
 _TIME_OF: Final[Mapping[str, int]] = {
     "sealing": 10, "laying_out": 5, "reading": 30, "measuring": 45, "closing": 2, "writing": 8,
 }  # fmt: skip
-_TOO_EARLY: Final = Fraction(1, 50)  # to say from so little how long the rest takes
+_TOO_EARLY: Final = Fraction(1, 50)  # a smaller share is too little to estimate the time left
 
 
 @dataclass(frozen=True, slots=True)
 class RunProgress:
-    """How far a run is: the step it is at, and so many parts of it done of so many; 0 of 0 where it has no parts."""
+    """The progress of a run: its step, the parts of it done, and their number; 0 of 0 where it has no parts."""
 
     doing: str
     done: int
@@ -85,7 +85,7 @@ class RunProgress:
 
     @property
     def share(self) -> Fraction:
-        """About how much of the whole run is done, 0..1."""
+        """The approximate part of the whole run that is done, 0..1."""
         names = list(_TIME_OF)
         if self.doing not in names:
             return Fraction(0)
@@ -95,11 +95,11 @@ class RunProgress:
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """A run as it is listed. `base_run_id`: the run it is a variant of; `folder`: its name under runs/.
+    """A run as listed. `base_run_id`: the run it is a variant of; `folder`: its name under runs/.
 
-    `status`, the hashes and `folder` are empty where it was never done. `at_ms`: when it was done, or else asked for.
-    `progress`: while it is running. `error`, `problems`: why it failed; each problem of the inputs is one.
-    `disclosed`: a month stood on it at some time, so that it is no trial any more.
+    `status`, the hashes and `folder` are empty where it was never done. `at_ms`: when it was done, or else requested.
+    `progress`: while it is running. `error`, `problems`: the reason of a failure; each problem of the inputs is one.
+    `disclosed`: a month was at some time based on it, so that it is no trial any more.
     """
 
     id: int
@@ -125,16 +125,16 @@ class RunRow:
 
     @property
     def shown_kind(self) -> str:
-        """Its kind as people call it: `disclosed` where a month stood on it, whatever it was made as."""
+        """The kind shown to people: `disclosed` where a month was based on it, whatever kind it was made as."""
         return DISCLOSED if self.disclosed else self.kind
 
     @property
     def is_open(self) -> bool:
-        """Whether it is still to be made, or being made."""
+        """True if it is waiting or being made."""
         return self.state in OPEN
 
     def left_ms(self, now_ms: int) -> int | None:
-        """About how long it will still take, by what it took so far; None where that can't be said."""
+        """The approximate time left, ms, from the time used so far; None where it can't be estimated."""
         if self.progress is None or self.began_ms is None:
             return None
         taken_ms, share = now_ms - self.began_ms, self.progress.share
@@ -142,7 +142,7 @@ class RunRow:
 
     @property
     def why(self) -> str:
-        """Why it failed, every problem in a line of its own; or since when it is gone, and what to do."""
+        """The reason of a failure, every problem on a line of its own; or the day of expiry, and the remedy."""
         if self.state is RunState.EXPIRED:
             day = local_day(self.expired_ms or 0).isoformat()
             return tr("expired on {day}: its hashes are kept, settle again to see it", day=day)
@@ -151,7 +151,7 @@ class RunRow:
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """What is kept of a run that was made, beside its folder. `manifest`: JSON text of the statement's manifest.
+    """The facts kept in the row of a finished run. `manifest`: JSON text of the statement's manifest.
 
     `page_files`: JSON text, the SHA-256 of each file beside the statement that pages read.
     """
@@ -173,12 +173,12 @@ _COLUMNS: Final = (
 
 
 def runs_folder(directory: Path) -> Path:
-    """Where the runs of a state directory are."""
+    """The folder of the runs in a state directory."""
     return directory / "runs"
 
 
 def link_records(folder: Path, files: Iterable[Path]) -> None:
-    """Put day files of the lake under records/ of a settlement folder, without a second copy of their bytes."""
+    """Link day files of the lake under records/ of a settlement folder, without copying their bytes."""
     records = folder / "records"
     records.mkdir(parents=True, exist_ok=True)
     for source in files:
@@ -186,12 +186,12 @@ def link_records(folder: Path, files: Iterable[Path]) -> None:
 
 
 def record_name(plant: str, name: str) -> str:
-    """The name of a day file inside a settlement folder: its plant's before its own."""
+    """The name of a day file inside a settlement folder: the plant's id, then its own name."""
     return f"{plant}-{name}"
 
 
 def link_file(source: Path, target: Path) -> None:
-    """A second name for a file that never changes; its bytes again where the file system has no links."""
+    """A hard link to a file that never changes; a copy where the file system has no links."""
     try:
         os.link(source, target)
     except OSError:  # another file system
@@ -213,7 +213,7 @@ def enter_run(
     job: str | None = None,
     worker: str | None = None,
 ) -> int:
-    """List a run that is asked for; returns its number. `job`: what it is known by; `worker`: the lock of its maker."""
+    """Insert a requested run; returns its number. `job`: hash of the request; `worker`: the lock of its maker."""
     values = {
         "month": str(month), "kind": kind, "who": who[:64], "note": note[:1000], "base_run_id": base_run_id,
         "at_ms": now_ms, "asked_ms": now_ms, "state": RunState.QUEUED, "job": job, "worker": worker,
@@ -225,7 +225,7 @@ def enter_run(
 
 
 def begin_run(connection: Connection, run_id: int, folder: str, *, now_ms: int) -> None:
-    """From queued to running, in a folder of this name.
+    """Move a run from queued to running, in a folder of this name.
 
     Raises:
         StoreError: it is not queued any more.
@@ -235,13 +235,13 @@ def begin_run(connection: Connection, run_id: int, folder: str, *, now_ms: int) 
 
 
 def note_progress(connection: Connection, run_id: int, progress: RunProgress) -> None:
-    """Write down how far a run is; nothing where it has ended."""
+    """Store the progress of a run; no effect where it has ended."""
     values = {"doing": progress.doing, "parts_done": progress.done, "parts": progress.of}
     connection.execute(update(run).where((run.c.id == run_id) & (run.c.state == RunState.RUNNING)).values(values))
 
 
 def finish_run(connection: Connection, run_id: int, facts: RunFacts, files: Sequence[Path], *, now_ms: int) -> None:
-    """From running to done, with the day files it pinned.
+    """Move a run from running to done, with the day files it pinned.
 
     Raises:
         StoreError: it is not running any more: it was taken for lost.
@@ -262,7 +262,7 @@ def fail_run(
     error: str = "",
     problems: Iterable[Problem] = (),
 ) -> bool:
-    """To failed or interrupted, its folder being gone; returns whether it was open until now."""
+    """Move a run to failed or interrupted, after its folder was removed; returns whether it was open until now."""
     listed = [[p.file, p.row, p.key, as_data(p.message)] for p in problems]
     values = {"state": state, "ended_ms": now_ms, "folder": ""}
     values["error"] = json.dumps(as_data(error), ensure_ascii=False) if error else None
@@ -290,7 +290,7 @@ def run_by_id(connection: Connection, run_id: int) -> RunRow:
 
     Raises:
         StoreError: there is none with this number, or it is not done.
-        Expired: it was, and its files are gone.
+        Expired: it had one, and its files are removed.
     """
     found = asked_run(connection, run_id)
     if found is not None:
@@ -310,7 +310,7 @@ def run_by_id(connection: Connection, run_id: int) -> RunRow:
 
 
 def asked_run(connection: Connection, run_id: int) -> RunRow | None:
-    """A run in whatever state; None where nobody asked for one of this number."""
+    """A run in any state; None where there is none of this number."""
     row = connection.execute(select(*_COLUMNS).where(run.c.id == run_id)).mappings().one_or_none()
     return None if row is None else _row(row)
 
@@ -321,7 +321,7 @@ def list_runs(connection: Connection, month: Month | None = None) -> list[RunRow
 
 
 def list_asked(connection: Connection, month: Month | None = None) -> list[RunRow]:
-    """Every run that was asked for, oldest first; of one month where given."""
+    """Every requested run, oldest first; of one month where given."""
     query = select(*_COLUMNS).order_by(run.c.id)
     if month is not None:
         query = query.where(run.c.month == str(month))
@@ -366,11 +366,11 @@ def manifest_text(connection: Connection, run_id: int) -> str:
 
 
 def page_hashes(connection: Connection, run_id: int) -> dict[str, str]:
-    """SHA-256 by name of the files beside a run's statement that pages read; empty where none were written down."""
+    """SHA-256 by name of the files beside a run's statement that pages read; empty where none were stored."""
     text = connection.execute(select(run.c.page_files).where(run.c.id == run_id)).scalar_one()
     return {} if text is None else json.loads(text)
 
 
 def note_page_hashes(connection: Connection, run_id: int, hashes: Mapping[str, str]) -> None:
-    """Write down what these files hash to now that they were made again."""
+    """Store the hashes of files that were made again."""
     connection.execute(update(run).where(run.c.id == run_id).values(page_files=json.dumps(dict(hashes))))

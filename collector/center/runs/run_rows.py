@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """rows.msgpack: a run's statement as typed rows, for pages: totals and lines at once, the rest unit by unit.
 
-The statement folder is what is published; this says the same in a form that is read in milliseconds and loses nothing
-(quantities are exact fractions). It can be made again from the run's folder at any time.
+The statement folder is the published form; this file has the same content in a form that is read in milliseconds
+without loss (quantities are exact fractions). It can be made again from the run's folder at any time.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ NAME: Final = "rows.msgpack"
 
 
 class RegisteredState(msgspec.Struct, frozen=True, array_like=True):
-    """What is registered of a unit over [first_day, until_day), local dates; powers in MW, voltages in kV."""
+    """The register state of a unit over [first_day, until_day), local dates; powers in MW, voltages in kV."""
 
     first_day: date
     until_day: date
@@ -69,9 +69,9 @@ class RegisteredState(msgspec.Struct, frozen=True, array_like=True):
 
 
 class UnitDispatch(msgspec.Struct, frozen=True, array_like=True):
-    """What dispatch and register say of a unit around the month; times UTC ms. The plan is kept apart.
+    """Facts of dispatch and register about a unit around the month; times UTC ms. The plan is kept apart.
 
-    `senders`: the plants by whose gateways its records came.
+    `senders`: the plants whose gateways sent its records.
     """
 
     senders: tuple[str, ...] = ()
@@ -83,7 +83,7 @@ class UnitDispatch(msgspec.Struct, frozen=True, array_like=True):
 
 
 class _RowsFile(msgspec.Struct, frozen=True, array_like=True):
-    """The file. `units`: for each unit the bytes of a `_UnitEntry`."""
+    """The content of the file. `units`: for each unit the bytes of a `_UnitEntry`."""
 
     version: int
     month: str
@@ -99,7 +99,7 @@ class _RowsFile(msgspec.Struct, frozen=True, array_like=True):
 
 
 class _UnitEntry(msgspec.Struct, frozen=True, array_like=True):
-    """What concerns one unit. `steps`, `rules`: of each of its lines, in their order."""
+    """The rows of one unit. `steps`, `rules`: of each of its lines, in their order."""
 
     steps: list[list[tuple[Any, str]]]
     rules: list[list[tuple[str, ...]]]
@@ -114,7 +114,7 @@ class _UnitEntry(msgspec.Struct, frozen=True, array_like=True):
 
 @dataclass(frozen=True, slots=True)
 class UnitRows:
-    """What a statement says of one unit beside its lines. `steps`, `rules`: of each line, in their order."""
+    """The rows of one unit in a statement, besides its lines. `steps`, `rules`: of each line, in their order."""
 
     steps: tuple[tuple[FormulaStep, ...], ...]
     rules: tuple[tuple[RuleUse, ...], ...]
@@ -129,7 +129,7 @@ class UnitRows:
 
 @dataclass(frozen=True, slots=True)
 class RunRows:
-    """A run's rows, read. Lines carry no steps and no rules here: those are in the rows of their unit."""
+    """The decoded rows of a run. Lines have no steps and rules here: those are in the rows of their unit."""
 
     month: Month
     status: MonthStatus
@@ -144,20 +144,20 @@ class RunRows:
 
     @property
     def units(self) -> frozenset[str]:
-        """Every unit the statement speaks of."""
+        """Every unit of the statement."""
         return frozenset(self._units)
 
     def unit(self, unit: str) -> UnitRows:
         """The rows of one unit.
 
         Raises:
-            KeyError: the statement does not speak of it.
+            KeyError: the statement has no such unit.
         """
         return _unit_of(str(self.month), unit, _unit_decoder.decode(self._units[unit]))
 
 
 class _Version(msgspec.Struct, frozen=True, array_like=True):
-    """The first of what is stored; the rest is passed over."""
+    """The version field of the file; the rest is ignored."""
 
     version: int
 
@@ -170,7 +170,7 @@ _unit_decoder: Final = msgspec.msgpack.Decoder(_UnitEntry)
 def dispatch_of(
     inputs: Inputs, stretches: Mapping[str, Sequence[ConstantDays]], senders: Mapping[str, Iterable[str]]
 ) -> dict[str, UnitDispatch]:
-    """What is kept of register and dispatch side for each unit of a month."""
+    """The facts of register and dispatch side that are kept for each unit of a month."""
     found: dict[str, dict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
     for unit, parts in stretches.items():
         found[unit]["states"] = [_state_of(stretch) for stretch in parts]
@@ -237,12 +237,12 @@ def write_run_rows(statement: Statement, dispatch: Mapping[str, UnitDispatch], f
 
 
 def is_of_this_version(data: bytes) -> bool:
-    """Whether rows are in the form this program reads."""
+    """True if rows are in the format of this program."""
     return _version_decoder.decode(data).version == ROWS_VERSION
 
 
 def decode_run_rows(data: bytes) -> RunRows:
-    """The rows of a run from the bytes of their file.
+    """Decode the rows of a run.
 
     Raises:
         msgspec.ValidationError: these bytes are something else.

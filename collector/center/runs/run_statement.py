@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The statement of a stored run, read back from its folder and checked against the store before anybody relies on it.
+"""The statement of a stored run, read back from its folder and checked against the store.
 
-The store keeps the run's manifest, the manifest the hashes of its files: a statement that was touched since is refused.
+The store keeps the run's manifest, the manifest the hashes of its files: a statement that was changed since is refused.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from collector.tables.register import RegisterFile, load_register
 
 @dataclass(frozen=True, slots=True)
 class PlantName:
-    """What the register says of a plant in the month: its name, its grid company (Art. 24), what a bill says of VAT."""
+    """The register's facts of a plant in the month: its name, its grid company (Art. 24), the VAT data of its bills."""
 
     name: str
     settles_with: str
@@ -61,7 +61,7 @@ class RunLine:
 
     @property
     def key(self) -> tuple[str, str, str, str]:
-        """What names the line in every run of the month."""
+        """The key of the line in every run of the month."""
         return self.area, self.plant, self.unit, self.service
 
 
@@ -80,7 +80,7 @@ class RunPlant:
 
 @dataclass(frozen=True, slots=True)
 class RunStatement:
-    """Everything of a run that is disclosed, filed and billed. `reasons`: why an area is blocked, by area."""
+    """Everything of a run that is disclosed, filed and billed. `reasons`: for blocked areas, by area."""
 
     run_id: int
     month: Month
@@ -94,7 +94,7 @@ class RunStatement:
     reasons: Mapping[str, str]
 
     def name_of(self, plant: str) -> PlantName:
-        """What the register says of a plant; a plant that is not in it has its id for a name."""
+        """The register's facts of a plant; a plant that is not in it has its id for a name."""
         return self.names.get(plant, PlantName(plant, ""))
 
 
@@ -105,7 +105,7 @@ def load_run_statement(store: CenterStore, run_id: int) -> RunStatement:
         StoreError: there is no such run.
         ConfigError: a file of its statement is not the one the manifest names.
         Altered: register or ledger are not those the manifest names.
-        InvariantBroken: the manifest is not the one the store knows, or the ledger does not fit.
+        InvariantBroken: the manifest is not the one in the store, or the ledger does not fit.
     """
     row = store.read(lambda c: c.execute(select(run).where((run.c.id == run_id) & has_statement)).one_or_none())
     if row is None:
@@ -115,7 +115,7 @@ def load_run_statement(store: CenterStore, run_id: int) -> RunStatement:
         raise Missing(tr("there is none with this number"), subject=tr("run {number}", number=run_id))
     store.read(lambda c: require_rows(c, run, [(run_id,)]))
     folder = runs_folder(store.directory) / row.folder
-    with folder_held(folder):  # it does not expire meanwhile
+    with folder_held(folder):  # keeps it from expiring meanwhile
         return _load(run_id, row, folder)
 
 
@@ -164,13 +164,13 @@ def _money(text: str) -> Decimal | None:
 
 
 def check_ledger(path: Path, sha256: str, plants: tuple[RunPlant, ...]) -> None:
-    """The books of the run say what its plants' rows say (Art. 20, 23): credit − debit = net, and each pool is 0."""
+    """Check the run's books against its plants (Art. 20, 23): credit − debit = net, and each pool is 0."""
     balance: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
     postings = list(csv.DictReader(read_verified(path, sha256).decode("utf-8").splitlines()))
     names_areas = all("area" in posting for posting in postings)
     for posting in postings:
         account = posting["plant"]
-        # In runs of 0.1.0 a pool's account is `pool:AREA`, and a plant's is one over all areas.
+        # Runs of 0.1.0: a pool's account is `pool:AREA`, and a plant has one account for all areas.
         area, account = (posting["area"], account) if names_areas else _account_without_area(account)
         balance[area, account] += Decimal(posting["credit_yuan"]) - Decimal(posting["debit_yuan"])
     for plant in plants:

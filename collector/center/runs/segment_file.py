@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""segments.parquet: a run's segments in row groups by unit, so that a page reads those of one unit and no others."""
+"""segments.parquet: a run's segments in one row group per unit, so that a page reads only those of its unit."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _INTEGERS: Final = [field.name for field in _STORED if field.name not in _TEXTS]
 
 
 class SegmentFile:
-    """Writes tables as they pass; the same tables give the same bytes."""
+    """Writes the segments of tables that pass through; the same tables give the same bytes."""
 
     def __init__(self, path: Path) -> None:
         self._writer = pq.ParquetWriter(
@@ -37,7 +37,7 @@ class SegmentFile:
         )
 
     def note(self, make: Callable[[], Traces]) -> Traces:
-        """What `make` makes, its segments written on their way: a row group a unit, rows in their order."""
+        """Return the result of `make`, after writing its segments: a row group per unit, rows in their order."""
         traces = make()
         stored = traces.segments.cast(_STORED).combine_chunks()
         for first, last in _runs(stored):
@@ -63,7 +63,7 @@ def _runs(table: pa.Table) -> Iterator[tuple[int, int]]:
 
 
 def read_segments_of(data: bytes, unit: str) -> pa.Table:
-    """The segments of a unit out of a segment file, by service and time as they were written."""
+    """The segments of one unit from a segment file, by service and time."""
     with pq.ParquetFile(pa.BufferReader(data)) as file:
         metadata = file.metadata
         of_unit = (metadata.row_group(group).column(0).statistics.min for group in range(metadata.num_row_groups))

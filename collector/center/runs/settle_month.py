@@ -68,7 +68,7 @@ WRITING: Final = "writing"
 
 @dataclass(frozen=True)
 class MadeRun:
-    """A run that was made: how it is listed, its statement, and what had to be measured for it."""
+    """A finished run: its row, its statement, and the cells that were measured for it."""
 
     row: RunRow
     statement: Statement
@@ -86,13 +86,13 @@ def settle_month(
     base_run_id: int | None = None,
     executor: str = "",
 ) -> RunRow:
-    """Settle a month; the run once it is done. `executor`: where to measure, as `executors.open_executor` takes it.
+    """Settle a month; returns the finished run. `executor`: the place of measuring, as for `executors.open_executor`.
 
     Raises:
         Denied: the actor may not settle.
         StoreError: no register was imported.
-        ConfigError: everything wrong in the inputs; nothing is left of the run but its row, which says so.
-        RuleError: the rulebook has no answer for the month; nothing is left of the run but its row.
+        ConfigError: everything wrong in the inputs; only the run's row is left, with the reason.
+        RuleError: the rulebook has no answer for the month; only the run's row is left.
     """
     return ask_to_settle(
         store, month, rulebook=rulebook, actor=actor, kind=kind, note=note, base_run_id=base_run_id, executor=executor
@@ -110,7 +110,7 @@ def ask_to_settle(
     base_run_id: int | None = None,
     executor: str = "",
 ) -> AskedRun[MadeRun]:
-    """Ask for a run of what the store has when it begins; nothing is begun yet.
+    """Request a run, made of the store's content when it begins; nothing is begun yet.
 
     Raises:
         Denied: the actor may not settle.
@@ -133,12 +133,12 @@ def ask_to_settle(
 
 
 def measure_month(store: CenterStore, month: Month, *, rulebook: Path, executor: str = "") -> int:
-    """Measure the days of a month that are not measured yet, without a run; returns how many cells that were.
+    """Measure the days of a month that are not measured yet, without a run; returns the number of cells.
 
-    For a timer: closing then finds everything there. Raises as `settle_month`.
+    For a timer: a later closing then finds everything measured. Raises as `settle_month`.
     """
     with store.hold("measuring"):
-        for left in runs_folder(store.directory).glob(".measuring-*"):  # by one that was killed
+        for left in runs_folder(store.directory).glob(".measuring-*"):  # left by a killed process
             shutil.rmtree(left)
         book = load_rulebook(rulebook)
         pinned = pin_month(store, month, store.read(lambda connection: reach_of(connection, month, book)))
@@ -164,8 +164,8 @@ def make_run(
     """Settle in the run's folder, write the statement, list the run as done.
 
     `lay_out` writes the settlement folder and returns the hashes of its tables; `pinned`: its day files; `rulebook`:
-    its files; `then`: done in the transaction that lists the run. `last_day_of`: of a running month, whose run pins no
-    day file, the last day before its cut, from the folder laid out.
+    its files; `then`: runs in the transaction that lists the run. `last_day_of`: for a running month, whose run pins no
+    day file, the last day before its cut, from the folder written.
     """
     folder = run.folder
     run.tell(LAYING_OUT)
@@ -189,7 +189,7 @@ def make_run(
         rulebook_hash=statement.rulebook_hash,
         page_files=json.dumps(page_files),
     )
-    flush_tree(folder)  # on the disk before it counts
+    flush_tree(folder)  # on the disk before the run is listed
     files = [] if last_day else [store.lake / file.plant / file.name for file in pinned]
 
     def job(connection: Connection, now_ms: int) -> None:
@@ -219,7 +219,7 @@ def make_run(
 
 @contextmanager
 def _new_folder(store: CenterStore, name: str) -> Iterator[Path]:
-    """A folder of its own under runs/; gone again where anything is raised."""
+    """A new folder under runs/; removed again after an error."""
     runs = runs_folder(store.directory)
     runs.mkdir(parents=True, exist_ok=True)
     folder, number = runs / name, 1
@@ -240,9 +240,9 @@ def _new_folder(store: CenterStore, name: str) -> Iterator[Path]:
 def _write(
     statement: Statement, dispatch: Mapping[str, UnitDispatch], folder: Path, paper: Paper
 ) -> tuple[Mapping[str, Any], dict[str, str]]:
-    """The statement folder and what pages read beside it; segments are built once for both.
+    """Write the statement folder and the files for pages beside it; segments are built once for both.
 
-    Returns the manifest, and the SHA-256 of each file that pages read.
+    Returns the manifest, and the SHA-256 of each file for pages.
     """
     with SegmentFile(folder / SEGMENTS) as file:
         noted = [partial(file.note, part) for part in statement.segments.parts()]
@@ -268,7 +268,7 @@ def read_pinned_rulebook(folder: Path, sha256: str) -> dict[str, bytes]:
 
 
 def pinned_of(store: CenterStore, row: RunRow) -> tuple[PinnedFile, ...]:
-    """The day files of a run as its folder holds them, with the hashes its manifest names."""
+    """The day files of a run in its folder, with the hashes its manifest names."""
     hashes = manifest_of_run(store, row.id)["inputs"]
     records = runs_folder(store.directory) / row.folder / DATA / "records"
     found = []
@@ -279,22 +279,22 @@ def pinned_of(store: CenterStore, row: RunRow) -> tuple[PinnedFile, ...]:
 
 
 def manifest_of_run(store: CenterStore, run_id: int) -> dict[str, Any]:
-    """The manifest of a run's statement as the store has it."""
+    """The manifest of a run's statement in the store."""
     found: dict[str, Any] = json.loads(store.read(lambda connection: manifest_text(connection, run_id)))
     return found
 
 
 def pinned_tables(manifest: Mapping[str, Any]) -> dict[str, str]:
-    """SHA-256 by name of the register and the tables of a run; its day files apart."""
+    """SHA-256 by name of the register and the tables of a run, without its day files."""
     return {name: sha256 for name, sha256 in manifest["inputs"].items() if not name.startswith("records/")}
 
 
 def make_pages_again(store: CenterStore, row: RunRow) -> None:
-    """Settle a run's pinned folder once more, for what pages read of it: rows.msgpack and segments.parquet.
+    """Settle a run's pinned folder once more, to make its files for pages again: rows.msgpack and segments.parquet.
 
     Raises:
-        Altered: something it pinned is not what was pinned.
-        StoreError: what comes of it is not the run's statement; its folder is left as it is.
+        Altered: a pinned input was changed.
+        StoreError: the result is not the run's statement; its folder is left as it is.
     """
     folder, manifest = runs_folder(store.directory) / row.folder, manifest_of_run(store, row.id)
     if not (folder / DATA).is_dir():
@@ -329,7 +329,7 @@ def make_pages_again(store: CenterStore, row: RunRow) -> None:
                 subject=tr("run {number}", number=row.id),
             )
         for name in page_files:
-            shutil.copymode(folder / DATA / "register.toml", work / name)  # of a disclosed run nobody may write them
+            shutil.copymode(folder / DATA / "register.toml", work / name)  # the folder of a disclosed run is read-only
             (work / name).replace(folder / name)
         shutil.rmtree(work)
     store.write(lambda connection: note_page_hashes(connection, row.id, page_files)).result()

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A run opened for reading: what pages and the API show of it, each question answered from the part that concerns it.
+"""A run opened for reading by pages and the API: each question is answered from the part that holds the answer.
 
-A run never changes, so what was read once is kept. Every answer takes well under a fifth of a second for a month of a
-thousand units: lines and totals are typed rows, segments lie by unit, records are read from the day files pinned.
+A run never changes, so its files are cached. Every answer takes well under a fifth of a second for a month of a
+thousand units: lines and totals are typed rows, segments are stored by unit, records are read from the pinned day
+files.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ class PlanStep:
 
 @dataclass(frozen=True, slots=True)
 class UnitDayFacts:
-    """What dispatch and register say of a unit on a local day. `state` None: it is not registered then."""
+    """Facts of dispatch and register about a unit on a local day. `state` None: it is not registered then."""
 
     day: date
     state: RegisteredState | None
@@ -110,7 +111,7 @@ class UnitDayFacts:
 
 
 class OpenedRun:
-    """A run of the store. `facts`: how it is listed; `folder`: where it lies."""
+    """A run of the store. `facts`: its row; `folder`: its folder."""
 
     def __init__(self, store: CenterStore, facts: RunRow) -> None:
         self.facts = facts
@@ -119,7 +120,7 @@ class OpenedRun:
         self._store = store
         self._lock = threading.Lock()
         self._units: dict[str, UnitRows] = {}
-        # While anybody has this object, the run does not expire: the lock is let go of with it.
+        # The run does not expire while this object exists: the lock is released with it.
         if (lock := lock_folder(self.folder)) is not None:
             weakref.finalize(self, os.close, lock)
 
@@ -130,7 +131,7 @@ class OpenedRun:
         """All typed rows.
 
         Raises:
-            StoreError: they are not as they were written, and can't be made again.
+            StoreError: they were changed, and can't be made again.
         """
         return decode_run_rows(self._page_file(ROWS))
 
@@ -151,7 +152,7 @@ class OpenedRun:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """What a reader must know."""
+        """Findings for the reader."""
         return self.rows.findings
 
     @property
@@ -171,20 +172,20 @@ class OpenedRun:
 
     @cached_property
     def manifest(self) -> Mapping[str, Any]:
-        """The manifest of its statement."""
+        """The manifest of the run's statement."""
         found: Mapping[str, Any] = json.loads(self.manifest_text)
         return found
 
     @cached_property
     def manifest_text(self) -> str:
-        """The same as it stands in the store, JSON."""
+        """The manifest as JSON text, as stored."""
         return self._store.read(lambda c: manifest_text(c, self.facts.id))
 
     @cached_property
     def plant_of(self) -> Mapping[str, str]:
-        """The plant of each unit that has a line; of one that changed its plant both, which is no plant's own name.
+        """The plant of each unit that has a line; for a unit that changed its plant both, which is no plant's own name.
 
-        What is measured of such a unit is the center's to show; each plant sees its own lines.
+        Measured values of such a unit are for the center to show; each plant sees its own lines.
         """
         plants: dict[str, set[str]] = {}
         for line in self.lines:
@@ -207,11 +208,11 @@ class OpenedRun:
         )
 
     def determinants(self, unit: str, service: str | None = None) -> tuple[DeterminantRow, ...]:
-        """What was measured of a unit; for one service where given."""
+        """The measured values of a unit; for one service where given."""
         return tuple(d for d in self._rows_of(unit).determinants if service in (None, d.service))
 
     def unpaid(self, unit: str, service: str | None = None) -> tuple[UnpaidTime, ...]:
-        """Time that was not paid, and why; also outside each scope."""
+        """Unpaid time with its reasons; also outside each scope."""
         return tuple(u for u in self._rows_of(unit).unpaid if service in (None, u.service))
 
     def primary_frequency(self, unit: str) -> tuple[tuple[PrimaryFrequencyRow, ...], PrimaryFrequencyService | None]:
@@ -233,12 +234,12 @@ class OpenedRun:
         """Everything behind a line. `place`: its area and plant, where the unit has several; default the first.
 
         Raises:
-            RuleError: the statement has no such line; the message names those the unit has.
+            RuleError: the statement has no such line; the message names the unit's lines.
         """
         return explain(self.statement_of(unit), unit, service, place)
 
     def statement_of(self, unit: str) -> Statement:
-        """The statement as far as one unit goes: its lines, determinants and segments; findings and readings of all."""
+        """The part of the statement for one unit: lines, determinants and segments; findings and readings of all."""
         try:
             rows = self._rows_of(unit)
         except StoreError:
@@ -269,7 +270,7 @@ class OpenedRun:
 
     @property
     def data(self) -> Path:
-        """The settlement folder it was computed from."""
+        """The settlement folder that the run was computed from."""
         return self.folder / DATA
 
     @property
@@ -279,7 +280,7 @@ class OpenedRun:
 
     @cached_property
     def rulebook(self) -> Rulebook:
-        """The rulebook it was priced with."""
+        """The rulebook of the run's prices."""
         return rulebook_of(self.rulebook_files, str(self.folder / RULEBOOK))
 
     @property
@@ -287,7 +288,7 @@ class OpenedRun:
         """The files of that rulebook by name.
 
         Raises:
-            Altered: they are not those it was priced with.
+            Altered: they are not the run's.
         """
         return read_pinned_rulebook(self.folder / RULEBOOK, self.facts.rulebook_hash)
 
@@ -300,7 +301,7 @@ class OpenedRun:
         return read_verified(self.statement_folder / name, self.manifest["files"].get(name, UNLISTED))
 
     def states(self, unit: str) -> tuple[RegisteredState, ...]:
-        """What is registered of a unit over the month, by days."""
+        """The register states of a unit over the month, by days."""
         return self._rows_of(unit).dispatch.states
 
     def unit_day(self, unit: str, day: date) -> UnitDayFacts:
@@ -334,14 +335,14 @@ class OpenedRun:
         """Records of a unit in [from_ms, to_ms), by time, from the pinned day files: for curves.
 
         `time` (UTC ms), and per quantity of the unit its stored integer and `<quantity>_quality`; cause, era, clock.
-        `quantities`: those wanted; None: all.
+        `quantities`: only these; None: all.
         """
         return read_record_table(self._files_of(unit, from_ms, to_ms), unit, from_ms, to_ms, quantities=quantities)
 
     def original_table(self, unit: str, from_ms: int, to_ms: int) -> pa.Table:
-        """The same as it was delivered: nothing substituted, and with the records that lost their instant to another.
+        """Records as delivered: without substitutions, and with the records that lost their instant to another.
 
-        Several rows may have one time; a list of lost records that was let go of is left out.
+        Several rows may have one time; a list of lost records that was removed is left out.
         """
         files = self._files_of(unit, from_ms, to_ms)
         lost = [(path, "") for path in self._others_of(unit, from_ms, to_ms) if path.exists()]
@@ -350,11 +351,11 @@ class OpenedRun:
         return pa.concat_tables([kept, others], promote_options="default").combine_chunks().sort_by("time")
 
     def records(self, unit: str, from_ms: int, to_ms: int, *, limit: int = 2000) -> list[RecordShown]:
-        """The same row by row, decoded to the quantities' units, at most `limit` of them."""
+        """Records row by row, in the quantities' units, at most `limit` of them."""
         return shown(self.record_table(unit, from_ms, to_ms).slice(0, limit))
 
     def inputs_of(self, unit: str) -> Inputs:
-        """The settlement's inputs as far as one unit goes, its records read from the pinned files: for drawings."""
+        """The settlement's inputs for one unit, its records read from the pinned files: for drawings."""
         interval = self.month.interval
         side = self._dispatch_side
         files = self._files_of(unit, interval.start_ms, interval.end_ms)
@@ -382,10 +383,10 @@ class OpenedRun:
         return read_segments_of(self._page_file(SEGMENTS), unit)
 
     def _page_file(self, name: str) -> bytes:
-        """A file that pages read, as it was written; made again with the other one where it was not left so."""
+        """The bytes of a file for pages; where it was altered, both such files are made again."""
         data, _ = self._as_written(name)
         if data is None:
-            with self._lock:  # whoever waited finds it made
+            with self._lock:  # a second thread waits here, and then finds it made
                 data, why = self._as_written(name)
                 if data is None:
                     logger.warning("%s; made again from what the run pinned", why)
@@ -395,7 +396,7 @@ class OpenedRun:
         return data
 
     def _as_written(self, name: str) -> tuple[bytes | None, str]:
-        """The bytes of a file that pages read, or why they don't count."""
+        """The bytes of a file for pages, or the reason why they don't count."""
         path, hashes = self.folder / name, self._store.read(lambda c: page_hashes(c, self.facts.id))
         if name not in hashes:
             return None, f"{path}: an older program kept no hash of it"
@@ -416,7 +417,7 @@ class OpenedRun:
         return found
 
     def _files_of(self, unit: str, from_ms: int, to_ms: int) -> list[tuple[Path, str]]:
-        """The pinned files of the local days that an interval touches, as the run's folder holds them, and hashes."""
+        """The pinned files of the local days that an interval touches, in the run's folder, and their hashes."""
         first, last = local_day(from_ms).isoformat(), local_day(max(to_ms - 1, from_ms)).isoformat()
         inputs = self.manifest["inputs"]
         return [
@@ -427,7 +428,7 @@ class OpenedRun:
         ]
 
     def _others_of(self, unit: str, from_ms: int, to_ms: int) -> list[Path]:
-        """The lists of records that lost their instant to those of the same files."""
+        """The lists of records that lost their instant to those of the pinned files."""
         first, last = local_day(from_ms).isoformat(), local_day(max(to_ms - 1, from_ms)).isoformat()
         pinned = {
             (plant, name) for plant in self._rows_of(unit).dispatch.senders for _, name in self._files.get(plant, ())
@@ -468,7 +469,7 @@ def _place_span(state: RegisteredState) -> PlaceSpan:
 
 
 def open_run(store: CenterStore, run_id: int) -> OpenedRun:
-    """A run, from those opened last where it is among them; how it is listed is read anew, for a month may stand on it.
+    """Open a run, from the cache where it is there; its row is read anew, as a month may be based on it by now.
 
     Raises:
         StoreError: there is no such run.
@@ -482,7 +483,7 @@ def open_run(store: CenterStore, run_id: int) -> OpenedRun:
             found.facts = facts
             return found
     run = OpenedRun(store, facts)
-    store.read(lambda connection: run_by_id(connection, run_id))  # it may have expired before it was locked
+    store.read(lambda connection: run_by_id(connection, run_id))  # raises if it expired before it was locked
     with _opening:
         _opened[key] = run
         while len(_opened) > _KEPT_RUNS:
@@ -491,6 +492,6 @@ def open_run(store: CenterStore, run_id: int) -> OpenedRun:
 
 
 def forget_run(store: CenterStore, run_id: int) -> None:
-    """Let go of a run that is kept open for the next reader."""
+    """Remove a run from the cache of opened runs."""
     with _opening:
         _opened.pop((str(store.directory), store.store_id, run_id), None)

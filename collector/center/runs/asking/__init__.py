@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From asking for a run to its end: one queue for pages, REST, command line and timers, whatever process they are."""
+"""The way of a run from the request to its end: one queue for pages, REST, command line and timers of all processes."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs whose process has gone: found by anybody, marked interrupted, their half-made folder removed.
+"""Runs whose process has gone: any process may find them, mark them interrupted and remove their unfinished folder.
 
-Who asks for a run holds a lock of the store until it has ended, and the lock ends with the process: whoever can take
-it knows that nobody makes the run any more. No clock is asked, and no number of a process.
+The maker of a run holds a lock of the store until the run has ended, and the lock ends with the process: whoever can
+take the lock knows that the run is no longer being made. Neither clocks nor process numbers are compared.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from collector.model.interval import Month
 
 
 def lock_name(worker: str) -> str:
-    """The lock that the maker of a run holds."""
+    """The name of the lock that the maker of a run holds."""
     return f"run-{worker}"
 
 
 def mark_lost(store: CenterStore) -> None:
-    """Mark the runs interrupted that nobody makes any more."""
+    """Mark runs interrupted whose process has gone."""
     for run_id, worker in store.read(_open_runs):
         with store.hold(lock_name(worker), wait=False, once=True) as held:
             if held:
@@ -31,7 +31,7 @@ def mark_lost(store: CenterStore) -> None:
 
 
 def runs_asked(store: CenterStore, month: Month | None = None) -> list[RunRow]:
-    """Every run that was asked for as it stands now, oldest first; of one month where given."""
+    """Every requested run with its present state, oldest first; of one month where given."""
     found = store.read(lambda connection: list_asked(connection, month))
     if not any(row.is_open for row in found):
         return found
@@ -45,10 +45,10 @@ def _open_runs(connection: Connection) -> list[tuple[int, str]]:
 
 
 def _mark(store: CenterStore, run_id: int) -> None:
-    """Its lock is ours: what its row says now is what its maker left."""
+    """Mark a run interrupted whose lock this process has taken; its row is as its maker left it."""
     left = store.read(lambda connection: asked_run(connection, run_id))
     if left is None or not left.is_open:
-        return  # it ended before it let go of the lock
+        return  # it ended before it released the lock
     if left.folder:
         shutil.rmtree(runs_folder(store.directory) / left.folder, ignore_errors=True)
     now_ms = store.clock.now_utc_ms()

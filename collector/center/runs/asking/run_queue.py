@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The queue of runs: whoever wants one enters it here, waits for its turn, makes it, and writes down what came of it.
+"""The queue of runs: a process enters a run, waits for its turn, makes it, and records the result.
 
-One run at a time is made on a store, in the order of asking, whichever process asked. A run that is asked for twice
-while it waits, or while nothing has come in since it began, is made once.
+One run at a time is made on a store, in the order of the requests of all processes. A run that is requested again while
+it waits, or while nothing new has arrived since it began, is made once.
 """
 
 from __future__ import annotations
@@ -53,19 +53,19 @@ T = TypeVar("T")
 
 INTERNAL_FAULT: Final = tr("an internal fault; it is in the log of the center")
 _TELL_EVERY_S: Final = 1.0
-_LOOK_EVERY_S: Final = 0.2  # whether it is one's turn, or another's run has ended
-_MOST_OPEN: Final = 20  # each holds a lock, with PostgreSQL by a connection of its own
+_LOOK_EVERY_S: Final = 0.2  # polls for the run's turn, or the end of another's run
+_MOST_OPEN: Final = 20  # each holds a lock, with PostgreSQL on a connection of its own
 
 logger: Final = logging.getLogger("collector.center.runs.asking.run_queue")
 
 
 class Stopped(StoreError):  # noqa: N818 - a state of the run
-    """A run that waited for its turn is not made: its process is stopping."""
+    """A waiting run was not made: its process is stopping."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """A run to be made. `made_of`: what it takes beside what the store holds, by hash: rulebook, changed inputs."""
+    """A run to be made. `made_of`: hashes of its inputs outside the store: rulebook, changed inputs."""
 
     month: Month
     actor: Actor
@@ -76,13 +76,13 @@ class Asking:
 
     @property
     def job(self) -> str:
-        """By what two askings are known to want the same."""
+        """The hash by which two equal requests are recognised."""
         wanted = [str(self.month), self.kind, self.base_run_id, self.note, *self.made_of]
         return hashlib.sha256(json.dumps(wanted).encode()).hexdigest()
 
 
 class RunUnderWay:
-    """A run that this process is making. `folder`: its own, empty at first, gone again unless it is `finish`ed."""
+    """A run that this process is making. `folder`: its own, empty at first; removed unless the run is `finish`ed."""
 
     def __init__(self, store: CenterStore, run_id: int, asking: Asking, folder: Path) -> None:
         self.id, self.asking, self.folder = run_id, asking, folder
@@ -91,7 +91,7 @@ class RunUnderWay:
         self._told, self._told_s = "", 0.0
 
     def tell(self, doing: str, done: int = 0, of: int = 0) -> None:
-        """Write down how far it is: every step, and within one once a second. Nobody waits until it is written."""
+        """Record the progress: every step, and within a step once a second. Does not wait for the write."""
         now_s = self._store.clock.monotonic_s()
         if doing == self._told and now_s - self._told_s < _TELL_EVERY_S:
             return
@@ -100,7 +100,7 @@ class RunUnderWay:
         self._store.write(lambda connection: note_progress(connection, self.id, progress))
 
     def finish(self, job: Callable[[Connection, int], None]) -> RunRow:
-        """List it as done: `job` does so by `finish_run`, with all that is to be there together, at this time."""
+        """List the run as done: `job` calls `finish_run` and writes all that must be committed with it, at one time."""
         now_ms = self._store.clock.now_utc_ms()
 
         def finish(connection: Connection) -> RunRow:
@@ -113,7 +113,7 @@ class RunUnderWay:
 
 
 class AskedRun(Generic[T]):
-    """A run that was asked for, and is listed. `is_ours`: this process makes it, by `carry_out`."""
+    """A requested run that is listed. `is_ours`: this process makes it, by `carry_out`."""
 
     def __init__(
         self, store: CenterStore, row: RunRow, asking: Asking, work: Callable[[RunUnderWay], T],
@@ -125,12 +125,12 @@ class AskedRun(Generic[T]):
         self._stopping = threading.Event()
 
     def carry_out(self) -> T:
-        """Wait for its turn and make it; what the work gives back.
+        """Wait for the run's turn and make it; returns the result of the work.
 
         Raises:
-            StoreError: it is another's to make.
-            Stopped: `stop` was called before it was its turn.
-            CollectorError: whatever the work raises; nothing is left of the run but its row, which says why.
+            StoreError: another process makes it.
+            Stopped: `stop` was called before its turn.
+            CollectorError: any error of the work; only the run's row is left, with the reason.
         """
         if not self.is_ours:
             raise StoreError(
@@ -146,7 +146,7 @@ class AskedRun(Generic[T]):
             except Stopped:
                 self._end(RunState.INTERRUPTED)
                 raise
-            except (CollectorError, OSError) as error:  # a full disk is told as it is
+            except (CollectorError, OSError) as error:  # e.g. a full disk: its own message is shown
                 self._fail(said_by(error), error)
                 raise
             except Exception as error:
@@ -158,10 +158,10 @@ class AskedRun(Generic[T]):
                 raise
 
     def ended(self) -> RunRow:
-        """The run once it is done: made here, or waited for where it is another's.
+        """The run once it is done: made here, or waited for where another process makes it.
 
         Raises:
-            CollectorError: what `carry_out` raises; a StoreError says why where another's failed.
+            CollectorError: as `carry_out`; a StoreError gives the reason where another's run failed.
         """
         if self.is_ours:
             self.carry_out()
@@ -174,12 +174,12 @@ class AskedRun(Generic[T]):
         return row
 
     def stop(self) -> None:
-        """Let it not begin, where it still waits for its turn."""
+        """Prevent a waiting run from beginning."""
         self._stopping.set()
 
     def _now(self) -> RunRow:
         found = self._store.read(lambda connection: asked_run(connection, self.row.id))
-        assert found is not None  # no row is ever removed
+        assert found is not None  # the row of an open run is never removed
         return found
 
     def _make(self) -> T:
@@ -193,7 +193,7 @@ class AskedRun(Generic[T]):
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _wait_for_turn(self) -> Path:
-        """Its folder, once it is listed as running."""
+        """The run's folder, as soon as the run is listed as running."""
         while not self._stopping.is_set():
             now_ms = self._store.clock.now_utc_ms()
             name = f"{self.row.month}-{now_ms}-{self.row.id}"
@@ -217,12 +217,12 @@ class AskedRun(Generic[T]):
                 subject, actor = f"run {self.row.id}", self._asking.actor
                 audit.append(connection, actor=actor, action="run.fail", subject=subject, detail=detail, now_ms=now_ms)
 
-        with contextlib.suppress(DBAPIError):  # then its lock, let go of, tells the next who looks
+        with contextlib.suppress(DBAPIError):  # otherwise the next process finds it lost, by its free lock
             self._store.write(job).result()
 
 
 def ask(store: CenterStore, asking: Asking, work: Callable[[RunUnderWay], T]) -> AskedRun[T]:
-    """List a run that `work` makes; or find the same run where it is asked for already. Nothing is begun yet.
+    """List a run that `work` makes, or find an equal run that was requested before. Nothing is begun yet.
 
     `work` makes the run in its folder and ends with `finish`.
 
@@ -234,7 +234,7 @@ def ask(store: CenterStore, asking: Asking, work: Callable[[RunUnderWay], T]) ->
     worker = secrets.token_hex(8)
     with contextlib.ExitStack() as claiming:
         claiming.enter_context(store.hold(lock_name(worker), once=True))
-        with store.hold("run-asking"):  # of two who ask at once the second finds the first
+        with store.hold("run-asking"):  # of two equal requests at once, the second finds the first
             mark_lost(store)
             row, is_new = store.write(lambda c: _enter_or_find(c, asking, worker, store.clock.now_utc_ms())).result()
         claim = claiming.pop_all() if is_new else None
@@ -242,7 +242,7 @@ def ask(store: CenterStore, asking: Asking, work: Callable[[RunUnderWay], T]) ->
 
 
 class RunsInBackground:
-    """Makes runs for a process that has other things to do: one after the other, in a thread of its own."""
+    """Makes runs in the background, one after the other, in a thread of its own."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="center-run")
@@ -250,12 +250,12 @@ class RunsInBackground:
         self._waiting: list[tuple[AskedRun[Any], Future[Any]]] = []
 
     def start(self, asking: Callable[[], AskedRun[Any]]) -> RunRow:
-        """Ask for a run and have it made; its row.
+        """Request a run and have it made; returns its row.
 
         Raises:
-            CollectorError: what `asking` raises.
+            CollectorError: as `asking` raises.
         """
-        with self._lock:  # they are made in the order of their numbers, or one would wait for the one behind it
+        with self._lock:  # runs are made in the order of their numbers, else one would wait for the one behind it
             asked = asking()
             if asked.is_ours:
                 left = [each for each in self._waiting if not each[1].done()]
@@ -263,19 +263,19 @@ class RunsInBackground:
         return asked.row
 
     def close(self) -> None:
-        """Wait for the run under way; those behind it are not begun."""
+        """Wait for the run in progress; waiting runs are not begun."""
         for asked, _ in self._waiting:
             asked.stop()
         self._pool.shutdown(wait=True)
 
 
 def _enter_or_find(connection: Connection, asking: Asking, worker: str, now_ms: int) -> tuple[RunRow, bool]:
-    """The row of an asking, and whether it was entered now."""
+    """The row of a request, and whether it was inserted now."""
     same = select(run.c.id, run.c.began_ms).where(is_open & (run.c.job == asking.job)).order_by(run.c.id.desc())
     for found in connection.execute(same):
         if found.began_ms is None or not _has_come_in(connection, str(asking.month), int(found.began_ms)):
             row = asked_run(connection, int(found.id))
-            assert row is not None  # it was found just now
+            assert row is not None  # read within this transaction
             return row, False
     if connection.execute(select(func.count()).where(is_open)).scalar_one() >= _MOST_OPEN:
         raise StoreError(tr("{most_open} runs wait already", most_open=_MOST_OPEN), subject=str(asking.month))
@@ -289,14 +289,14 @@ def _enter_or_find(connection: Connection, asking: Asking, worker: str, now_ms: 
 
 
 def _has_come_in(connection: Connection, month: str, since_ms: int) -> bool:
-    """Whether anything was imported, taken back, received or decided since that the month's run may lack."""
+    """True if anything was imported, undone, received or decided since, so that the month's run may lack it."""
     days = lake_day.c.day.startswith(f"{month}-") & (lake_day.c.changed_ms >= since_ms)
     tables = (imported.c.at_ms >= since_ms, imported.c.undone_ms >= since_ms, days)
     return bool(connection.execute(select(or_(*(exists().where(each) for each in tables)))).scalar())
 
 
 def _begin_if_first(connection: Connection, run_id: int, folder: str, now_ms: int) -> bool:
-    """Whether it is its turn; it has begun then."""
+    """Begin the run if it is its turn; True if it has begun."""
     first = connection.execute(select(func.min(run.c.id)).where(is_open)).scalar()
     if first is not None and first < run_id:
         return False

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs that nobody disclosed expire: after `runs.keep_days` row and hashes stay, the files go, nothing is pinned.
+"""Runs that were never disclosed expire: after `runs.keep_days` row and hashes stay, files and pins are removed.
 
-What anything still refers to does not expire: a step of a month, a filing, a bill, an entry of the books, a review, an
-open proposal, or a run that is measured against it. Nor does a run that somebody has open (`stored_run`), or any
-while a backup or check goes through the runs: each holds a lock of the folder (`collector.base.durable`).
+A run does not expire while anything refers to it: a step of a month, a filing, a bill, an entry of the books, a review,
+an open proposal, or a run compared with it. Nor does a run that somebody has open (`stored_run`), or any run during a
+backup or check: each holds a lock of the folder (`collector.base.durable`).
 
-First the row says so, in one transaction with the question whether anything refers to the run; then the folder goes.
-A crash between the two leaves a row that names its folder still, and the next round goes on from there.
+First the row is marked, in the transaction that checks the references; then the folder is removed. A crash between the
+two leaves a row that still names its folder, and the next round continues from there.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ logger: Final = logging.getLogger("collector.center.runs.keeping.expired_runs")
 
 
 def expire_runs(store: CenterStore, *, keep_days: int) -> int:
-    """Let runs expire that were done more than `keep_days` ago, and remove their files; returns how many expired now.
+    """Expire runs that were done more than `keep_days` ago, and remove their files; returns the number of new ones.
 
     Raises:
         OSError: a folder can't be removed; the next round tries again.
@@ -54,14 +54,14 @@ def expire_runs(store: CenterStore, *, keep_days: int) -> int:
 
 
 def columns_naming_a_run() -> list[Column[Any]]:
-    """Every column of the store that names a run, but those of runs themselves and of what a run pins."""
+    """Every column of the store that refers to a run, except in the tables of runs and of their pinned files."""
     apart = (run, run_file)
     columns = [c for table in metadata.tables.values() if table not in apart for c in table.columns]
     return [c for c in columns if any(key.column is run.c.id for key in c.foreign_keys)]
 
 
 def _over(connection: Connection, before_ms: int) -> Any:
-    """Which runs have had their days and are referred to by nothing."""
+    """The condition for runs that are old enough and that nothing refers to."""
     variant = run.alias("variant")
     measured_against = (variant.c.base_run_id == run.c.id) & variant.c.state.in_([*OPEN, RunState.DONE])
     named = [exists().where(column == run.c.id) for column in columns_naming_a_run()]
@@ -81,7 +81,7 @@ def _found(connection: Connection, where: Any) -> list[tuple[int, str]]:
 
 
 def _expire(connection: Connection, run_id: int, keep_days: int, now_ms: int) -> int:
-    """Whether a run expires now: something may refer to it since it was found."""
+    """Expire a run unless something refers to it by now; returns 1 if it expired, else 0."""
     over = _over(connection, now_ms - keep_days * DAY_MS)
     if connection.execute(select(run.c.id).where(over & (run.c.id == run_id)).with_for_update()).first() is None:
         return 0
@@ -91,7 +91,7 @@ def _expire(connection: Connection, run_id: int, keep_days: int, now_ms: int) ->
 
 
 def _note_removed(connection: Connection, run_id: int) -> None:
-    """Its folder is gone. Of a running month one is made every night: its row goes too, unless a variant names it."""
+    """Note that a run's folder is gone. A running month makes a run a night: its row goes too, if unreferenced."""
     mine = run.c.id == run_id
     named = connection.execute(select(run.c.id).where(run.c.base_run_id == run_id)).first()
     kind = connection.execute(select(run.c.kind).where(mine)).scalar_one()

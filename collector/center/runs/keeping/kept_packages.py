@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Packages of runs kept for a day after they were made: a transfer that broke off goes on with the very same bytes.
+"""Packages of runs kept for a day after they were made: an interrupted download continues with the same bytes.
 
-A package names the heads of the chains at the moment it was made, so that one made again is another file. It is handed
-out while its hash is the one that the audit log has of it.
-Layout: packages/RUN-MADE_MS/MONTH-runRUN.zip below the state directory.
+A package names the heads of the chains at its making, so a package made again is another file. It is handed out only
+while its hash is the one in the audit log. Layout: packages/RUN-MADE_MS/MONTH-runRUN.zip below the state directory.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ KEPT_MS: Final = DAY_MS
 
 @dataclass(frozen=True, slots=True)
 class KeptPackage:
-    """A package that lies there. `made_ms`: when it was made, which tells it from others of its run."""
+    """A kept package. `made_ms`: when it was made, which distinguishes it from others of its run."""
 
     run_id: int
     made_ms: int
@@ -49,7 +48,7 @@ def keep_package(store: CenterStore, run_id: int, *, actor: Actor) -> KeptPackag
         try:
             folder.mkdir(parents=True)
             break
-        except FileExistsError:  # two in the same millisecond
+        except FileExistsError:  # two packages in the same millisecond
             made_ms += 1
     try:
         return KeptPackage(run_id, made_ms, export_package(store, run_id, folder / name, actor=actor))
@@ -63,7 +62,7 @@ def kept_package(store: CenterStore, run_id: int, made_ms: int) -> KeptPackage:
 
     Raises:
         Missing: there is none of this run and moment, or no longer.
-        StoreError: it is none that was made here.
+        StoreError: the file is not as it was made here.
     """
     for found in (_folder(store) / f"{run_id}-{made_ms}").glob("*.zip"):
         if not _was_made_here(store, run_id, found):
@@ -77,12 +76,12 @@ def altered_packages(store: CenterStore) -> Iterator[str]:
     for folder in sorted(_made(store)):
         run_id = int(folder.name.partition("-")[0])
         for path in folder.glob("*.zip"):
-            if not _was_made_here(store, run_id, path) and path.exists():  # its day may be over by now
+            if not _was_made_here(store, run_id, path) and path.exists():  # it may have been removed meanwhile
                 yield tr("{path}: is not as it was made; it is not handed out", path=path)
 
 
 def _was_made_here(store: CenterStore, run_id: int, path: Path) -> bool:
-    """Whether the audit log names the hash of a package among those of its run."""
+    """True if the audit log has the package's hash among those of its run."""
     with suppress(FileNotFoundError), path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
         query = select(audit.c.detail).where((audit.c.subject == f"run {run_id}") & (audit.c.action == MADE))
@@ -93,7 +92,7 @@ def _was_made_here(store: CenterStore, run_id: int, path: Path) -> bool:
 
 
 def drop_packages(store: CenterStore) -> None:
-    """Remove the packages that had their day, and whatever is left of one whose making was cut off as long ago.
+    """Remove packages older than a day, and unfinished ones of that age.
 
     Raises:
         OSError: a folder can't be removed; the next round tries again.

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The files of a run that is to be disclosed, made its own: no second names of the lake's, read-only, on the disk.
+"""Makes the files of a run to be disclosed its own: no links to files of the lake, read-only, flushed to the disk.
 
-A run that nobody disclosed shares its day files with the lake. What is disclosed must be there as it was whatever
-becomes of the lake, so before the step is proposed each day file is copied (shared by the file system where it can),
-verified on the way, and everything in the folder may be written by nobody any more.
+Other runs share their day files with the lake. A disclosed run must stay unchanged whatever happens to the lake, so
+before the step is proposed each day file is copied (as a clone where the file system can), verified on the way, and
+everything in the folder is made read-only.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from collector.center.runs.run_list import run_by_id, runs_folder
 from collector.center.runs.settle_month import pinned_of
 
 WRITABLE: Final = 0o222
-_CLONE: Final = 0x40049409  # FICLONE: the bytes once, two files; on file systems that can
+_CLONE: Final = 0x40049409  # FICLONE: two files share their bytes, on file systems that support it
 
 
 def own_files(store: CenterStore, run_id: int) -> None:
-    """Make every file of a run its own and read-only; done already, nothing is done.
+    """Make every file of a run its own and read-only; no effect where this is done already.
 
     Raises:
         StoreError: there is no such run.
         Altered: a day file is not the one that the run pinned.
-        OSError: the disk refuses; what was done stays done.
+        OSError: the disk refuses; finished files stay.
     """
     row = store.read(lambda connection: run_by_id(connection, run_id))
     folder = runs_folder(store.directory) / row.folder
@@ -47,8 +47,9 @@ def own_files(store: CenterStore, run_id: int) -> None:
 
 
 def own_disclosed(store: CenterStore) -> list[str]:
-    """`own_files` of every run that a step of a month names, in words which could not be made so: those stay as they
-    are, and `center check` names them.
+    """`own_files` for every run that a step of a month names; returns the failures, in words.
+
+    Failed runs stay as they are, and `center check` names them.
 
     Raises:
         OSError: the disk refuses.
@@ -63,13 +64,13 @@ def own_disclosed(store: CenterStore) -> list[str]:
 
 
 def copy_in_place(path: Path, sha256: str) -> None:
-    """Put a file of its own in the place of a second name of another one.
+    """Replace a hard link by a file of its own.
 
     Raises:
         Altered: it is not the file of this hash.
-        OSError: the disk refuses; the second name stays.
+        OSError: the disk refuses; the link stays.
     """
-    temporary = path.with_name(f".{path.name}.tmp")  # what a kill left is taken up by the next try
+    temporary = path.with_name(f".{path.name}.tmp")  # after a kill, the next try overwrites it
     try:
         if not _clone(path, temporary):
             copy_verified(path, temporary, sha256)
@@ -82,7 +83,7 @@ def copy_in_place(path: Path, sha256: str) -> None:
 
 
 def _clone(source: Path, target: Path) -> bool:
-    """Whether the file system lent the bytes of one file to another."""
+    """Clone a file; False where the file system can't."""
     with source.open("rb") as file, target.open("wb") as copy:
         try:
             fcntl.ioctl(copy.fileno(), _CLONE, file.fileno())

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where measuring runs: in this process, in processes of this machine (spawned), or on a Dask cluster.
+"""The place where measuring runs: this process, processes of this machine (spawned), or a Dask cluster.
 
 The cluster is a scheduler (`dask scheduler`) and workers that see the lake under the same path (`collector center
-worker`). What comes back is stored as it comes: a worker that dies costs its jobs under way, a scheduler that dies
+worker`). Results are stored as they arrive: a worker that dies loses its jobs in progress, a scheduler that dies loses
 those not stored yet.
 """
 
@@ -22,8 +22,8 @@ from collector.center.lake.sealing_processes import end_with_parent
 
 DASK: Final = "dask://"
 CONNECT_S: Final = 10
-WORKER_S: Final = 60  # how long the first worker of a cluster is waited for
-_RETRIES: Final = 5  # of a job whose worker died under it
+WORKER_S: Final = 60  # how long to wait for the first worker of a cluster
+_RETRIES: Final = 5  # retries of a job whose worker died
 _ALONE: Final = 4  # jobs up to which a pool is not worth starting
 _Job = TypeVar("_Job")
 _Done = TypeVar("_Done")
@@ -31,11 +31,11 @@ _Done = TypeVar("_Done")
 
 @contextmanager
 def open_executor(where: str = "", *, jobs: int | None = None) -> Iterator[Executor | None]:
-    """Where to measure: empty for this machine's cores (None for few jobs), dask://HOST:PORT for a cluster.
+    """The executor of a place: empty for this machine's cores (None for few jobs), dask://HOST:PORT for a cluster.
 
     Raises:
-        ConfigError: the `scale` extra is not installed, or the address is none.
-        StoreError: the cluster can't be reached, has no worker, or was lost; what was measured before is stored.
+        ConfigError: the `scale` extra is not installed, or the address is invalid.
+        StoreError: the cluster can't be reached, has no worker, or was lost; earlier results are stored.
     """
     if where:
         with _dask(where) as executor:
@@ -50,10 +50,10 @@ def open_executor(where: str = "", *, jobs: int | None = None) -> Iterator[Execu
 
 
 def scheduler_of(where: str, option: str) -> str:
-    """The address of a Dask scheduler, as Dask writes it.
+    """The address of a Dask scheduler in Dask's notation.
 
     Raises:
-        ConfigError: it is none; `option` is named.
+        ConfigError: the address is invalid; `option` is named.
     """
     host, colon, port = where.removeprefix(DASK).rpartition(":")
     if not where.startswith(DASK) or not colon or not host or not port.isdecimal():
@@ -92,12 +92,12 @@ def _dask(where: str) -> Iterator[Executor]:
         except KilledWorker as error:
             message = tr("workers die while they measure; their logs say why (memory?)")
             raise StoreError(message, subject=where) from error
-        except (CancelledError, CommClosedError) as error:  # not every OSError: a full disk is none of the cluster's
+        except (CancelledError, CommClosedError) as error:  # not every OSError: a full disk is not the cluster's fault
             raise StoreError(lost, subject=where) from error
 
 
 def as_they_come(pool: Executor, work: Callable[[_Job], _Done], jobs: Sequence[_Job]) -> Iterator[_Done]:
-    """What jobs come to, in whatever order; those not begun are dropped where one fails."""
+    """The results of jobs in the order in which they end; after a failure, jobs not begun are cancelled."""
     futures = [pool.submit(work, job) for job in jobs]
     try:
         for future in as_completed(futures):

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a closing must know of a day file without reading it: which units it has, with which columns, and its edges.
+"""Facts about a day file that a closing needs without reading it: its units, their columns, and its edges.
 
 A day file is self-contained: its head holds each unit's last record before the day, its tail the first minutes of the
-next. Whoever measures a day reads that file alone, which is the same as reading the month exactly when these copies
-are what the neighbouring files hold. The facts carry a digest of each edge, so that this is checked, not assumed.
+next. A day is measured from this file alone, which gives the same result as reading the whole month exactly when these
+copies equal the records in the neighbouring files. The facts carry a digest of each edge, so that this is checked, not
+assumed.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ _READ_NOT: Final = frozenset({"cause", "era", "device_time"})
 class UnitFacts(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One unit in a day file: its columns, and digests of its edges (empty where there are no such records).
 
-    `last`: of its last record of the day; `begin`: of those in the first `EDGE_MS` of it; `tail`: of those after it.
+    `last`: of its last record of the day; `begin`: of records in the first `EDGE_MS` of it; `tail`: of records after
+    it.
     """
 
     columns: tuple[str, ...]
@@ -46,17 +48,17 @@ _decoder: Final = msgspec.msgpack.Decoder(FileFacts)
 
 
 def encode_facts(facts: FileFacts) -> bytes:
-    """For the store."""
+    """The facts as bytes for the store."""
     return msgspec.msgpack.encode(facts, order="sorted")
 
 
 def decode_facts(data: bytes) -> FileFacts:
-    """From the store."""
+    """The facts from the bytes in the store."""
     return _decoder.decode(data)
 
 
 def read_facts(path: Path, sha256: str, day: str) -> FileFacts:
-    """The facts of a day file.
+    """Read the facts of a day file.
 
     Raises:
         Altered: it is not the one with this hash.
@@ -78,7 +80,7 @@ def read_facts(path: Path, sha256: str, day: str) -> FileFacts:
 
 
 def _columns(table: pa.Table) -> tuple[str, ...]:
-    """The quantities a unit's records carry: those whose quality is not null throughout."""
+    """The quantities that a unit's records carry: their quality is not null throughout."""
     present = set(table.column_names)
 
     def carried(name: str) -> bool:
@@ -88,7 +90,7 @@ def _columns(table: pa.Table) -> tuple[str, ...]:
 
 
 def _digest(table: pa.Table, rows: np.ndarray[Any, Any]) -> bytes:
-    """Over time, clock, values and qualities of some rows of one unit; columns without any value do not matter."""
+    """The digest of time, clock, values and qualities of some rows of one unit; columns without values don't count."""
     if not len(rows):
         return _NOTHING
     part = table.take(pa.array(rows))
@@ -104,7 +106,7 @@ def _digest(table: pa.Table, rows: np.ndarray[Any, Any]) -> bytes:
 
 
 def edges_agree(files: Sequence[tuple[str, FileFacts]], units: Iterable[str]) -> bool:
-    """Whether heads and tails are what the neighbouring files hold. `files`: day (ISO) and facts, by day."""
+    """True if heads and tails equal the records of the neighbouring files. `files`: day (ISO) and facts, by day."""
     following = [(date.fromisoformat(day) + timedelta(days=1)).isoformat() for day, _ in files]
     return all(_unit_agrees(files, following, unit) for unit in units)
 
@@ -113,7 +115,7 @@ _ABSENT: Final = UnitFacts((), _NOTHING, _NOTHING, _NOTHING, _NOTHING)
 
 
 def _unit_agrees(files: Sequence[tuple[str, FileFacts]], following: Sequence[str], unit: str) -> bool:
-    before: bytes | None = None  # the record before the file; None: nobody knows yet
+    before: bytes | None = None  # the record before the file; None: not known yet
     of_day: Mapping[str, UnitFacts] = {day: facts.get(unit, _ABSENT) for day, facts in files}
     for (day, found), next_day in zip(of_day.items(), following, strict=True):
         if before is not None and found.head != before:
@@ -128,7 +130,7 @@ def _unit_agrees(files: Sequence[tuple[str, FileFacts]], following: Sequence[str
 
 
 def columns_of(facts: Iterable[FileFacts]) -> dict[str, frozenset[str]]:
-    """The quantities each unit has in any of its files, as reading the files themselves finds them."""
+    """The quantities of each unit in any of its files, as reading the files themselves finds them."""
     columns: dict[str, set[str]] = {}
     for file in facts:
         for unit, found in file.items():

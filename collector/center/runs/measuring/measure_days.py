@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Steps 7 to 10 from the store: compute the keys of a month's days, measure those that are lacking, add all up.
+"""Steps 7 to 10 from the store: compute the keys of a month's days, measure missing days, sum everything up.
 
-The statement is the one `collector settle` makes of the same folder, to the bit. Measuring may run in processes of this
-machine (started with spawn) or on a Dask cluster that sees the same lake; the order in which results come back does not
-matter.
+The statement equals the one `collector settle` makes of the same folder, to the bit. Measuring may run in processes of
+this machine (started with spawn) or on a Dask cluster that sees the same lake; the order in which results come back
+does not matter.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ from collector.tables.folder import load_dispatch_side
 SegmentParts = Callable[[frozenset[str] | None], Iterator[Callable[[], Traces]]]
 _FACTS_AT_ONCE: Final = 64
 
-# The steps of a run that are told while it is under way.
+# The steps of a run that its progress shows.
 READING: Final = "reading"
 MEASURING: Final = "measuring"
 CLOSING: Final = "closing"
@@ -70,14 +70,14 @@ CLOSING: Final = "closing"
 
 @dataclass(frozen=True, slots=True)
 class MeasuredCells:
-    """What a closing had to do: cells of the month, and those that were measured for it."""
+    """The work of a closing: all cells of the month, and those that were measured for it."""
 
     cells: tuple[PlantDays, ...]
     measured: tuple[PlantDays, ...]
 
 
 class MonthMeasuring:
-    """A month of a laid-out folder: its cells, what is lacking of them, and the statement they add up to."""
+    """A month of an input folder: its cells, the cells still to be measured, and the statement."""
 
     def __init__(
         self,
@@ -91,19 +91,20 @@ class MonthMeasuring:
         tell: Callable[[str, int, int], None] = lambda *_: None,
         last_day: date | None = None,
     ) -> None:
-        """`data`: the folder; `pinned`: its day files; `hashes`: SHA-256 of register and tables by name.
+        """Prepare a month. `data`: the folder; `pinned`: its day files.
 
-        `tell`: takes the step, and how many of how many parts of it are done. `last_day`: of a running month.
+        `hashes`: SHA-256 of register and tables by name. `tell`: receives the step, the parts of it done, and their
+        number. `last_day`: of a running month.
         """
         self._tell, self._last_day = tell, last_day
         self._store, self.month, self._data, self._rulebook = store, month, data, rulebook
         self._pinned, self._hashes = tuple(pinned), hashes
         self._facts: dict[str, FileFacts] = {}
         self._results: dict[bytes, bytes] = {}  # by key, as stored
-        self._unnoted: tuple[list[bytes], list[str]] = [], []  # keys and hashes whose use is to be noted again
+        self._unnoted: tuple[list[bytes], list[str]] = [], []  # keys and hashes whose use must be noted again
 
     def measure(self, *, executor: str = "") -> tuple[PlantDays, ...]:
-        """Measure what is lacking; returns the cells that were.
+        """Measure the missing cells and return them.
 
         Raises:
             ConfigError: everything wrong in the folder.
@@ -119,7 +120,7 @@ class MonthMeasuring:
         return lacking
 
     def statement(self, *, executor: str = "") -> tuple[Statement, MeasuredCells]:
-        """Measure what is lacking and close. Raises as `measure`."""
+        """Measure the missing cells and close the month. Raises as `measure`."""
         lacking = self.measure(executor=executor)
         self._tell(CLOSING, 0, 0)
         with without_looking_for_cycles():
@@ -128,14 +129,14 @@ class MonthMeasuring:
             return self._close(), MeasuredCells(self.cells, lacking)
 
     def dispatch(self) -> dict[str, UnitDispatch]:
-        """What register and dispatch side say of each unit, for the pages of a run."""
+        """Facts of register and dispatch side about each unit, for the pages of a run."""
         return dispatch_of(self.inputs, self._context.stretches, self._senders)
 
     # -- inputs ------------------------------------------------------------------------------------------------------
 
     @cached_property
     def inputs(self) -> Inputs:
-        """The folder but its records; without its plan where digests of that plan are at hand."""
+        """The folder without its records; also without its plan where the digests of the plan are kept."""
         plan = None
         if PLAN in self._hashes:
             plan = self._hashes[PLAN], self._plan if self._kept_digests is None else NO_ROWS
@@ -154,7 +155,7 @@ class MonthMeasuring:
 
     @cached_property
     def _digests_name(self) -> str | None:
-        """What the digests of this plan, checked against this register and rulebook, are kept under."""
+        """The name under which the digests of this plan, checked by this register and rulebook, are kept."""
         if PLAN not in self._hashes:
             return None
         return f"plan-{self._hashes[PLAN]}-{self._hashes[REGISTER_FILE]}-{self._rulebook.hash[:16]}.digests"
@@ -195,7 +196,7 @@ class MonthMeasuring:
         return found
 
     def _check_units(self) -> None:
-        """Records of a unit the register does not know are refused, as everywhere."""
+        """Refuse records of a unit that is not in the register."""
         units = {state.id for state in self.inputs.register.units}
         problems = [
             Problem(f"records/{f.record_name}", 0, "unit", tr("unknown unit {unit!r}: not in register.toml", unit=unit))
@@ -231,9 +232,10 @@ class MonthMeasuring:
 
     @cached_property
     def _units_of(self) -> dict[str, tuple[str, ...]]:
-        """The units measured together, by plant: those of the plant that are registered in the month.
+        """The units measured together, by plant: units of the plant that are registered in the month.
 
-        A unit is measured in one place. Plants between which one passed are measured together under the first of them.
+        A unit is measured in one place. Plants between which a unit moved are measured together, under the first of
+        them.
         """
         together: dict[str, str] = {}  # the plant under which a plant's units are measured
         registered = {unit: parts for unit, parts in self._context.stretches.items() if parts}
@@ -250,7 +252,7 @@ class MonthMeasuring:
 
     @cached_property
     def _senders(self) -> dict[str, set[str]]:
-        """By whose gateways each unit's records came."""
+        """The plants whose gateways sent each unit's records."""
         senders: dict[str, set[str]] = {}
         for file in self._pinned:
             for unit in self._facts[file.sha256]:
@@ -292,12 +294,12 @@ class MonthMeasuring:
 
     def _note_use(self) -> None:
         keys, hashes = self._unnoted
-        if keys or hashes:  # a closing of a month closed today writes nothing
+        if keys or hashes:  # a repeated closing on the same day writes nothing
             now_ms = self._store.clock.now_utc_ms()
             self._store.write(lambda c: note_use(c, keys, hashes, now_ms=now_ms)).result()
 
     def _measure(self, lacking: Sequence[PlantDays], executor: str) -> None:
-        """Measure cells, plant by plant, and store what comes back as it comes."""
+        """Measure cells, plant by plant, and store results as they arrive."""
         if not lacking:
             return
         finished = 0
@@ -314,7 +316,7 @@ class MonthMeasuring:
                 self._tell(MEASURING, finished, len(lacking))
 
     def jobs(self, lacking: Sequence[PlantDays]) -> Iterator[PlantJob]:
-        """What is to be measured, plant by plant."""
+        """The jobs for missing cells, one plant after the other."""
         by_plant: dict[str, list[PlantDays]] = {}
         for cell in lacking:
             by_plant.setdefault(cell.plant, []).append(cell)
@@ -354,7 +356,7 @@ class MonthMeasuring:
 
         def joined(keys: Sequence[bytes], units: Sequence[str]) -> Traces:
             found = self._store.read(lambda c: read_segments(c, keys))
-            if lost := set(keys) - found.keys():  # not as they were stored, while their results are
+            if lost := set(keys) - found.keys():  # altered, while their results are intact
                 self._measure([cell for cell in cells if cell.key in lost], "")
                 found |= self._store.read(lambda c: read_segments(c, sorted(lost)))
             return join_traces([found[key] for key in keys], units)
@@ -371,10 +373,10 @@ class MonthMeasuring:
 def load_verified_side(
     data: Path, hashes: Mapping[str, str], rulebook: Rulebook, *, plan: tuple[str, pa.Table] | None = None
 ) -> Inputs:
-    """The dispatch side of a laid-out folder, every file of it with the hash it is listed with and none beside them.
+    """The dispatch side of an input folder; every file must have its listed hash, and no other file may be there.
 
     Raises:
-        Altered: a file is another one, is not there, or is there and not listed.
+        Altered: a file is another one, is missing, or is there and not listed.
         ConfigError: everything wrong in the folder.
     """
 
@@ -382,13 +384,13 @@ def load_verified_side(
         check_hash(data / delivered.name, hashes.get(delivered.name, UNLISTED), delivered.sha256)
 
     for name, sha256 in hashes.items():
-        if not (data / name).exists():  # it would pass for one that was not delivered
+        if not (data / name).exists():  # a missing file would pass for one that was not delivered
             raise altered(data / name, sha256, ABSENT)
     return load_dispatch_side(data, rulebook, plan=plan, verify=verify)
 
 
 def _runs_of(units: Sequence[str], plant_of: Mapping[str, str]) -> Iterator[tuple[str, list[str]]]:
-    """Units that follow one another and are of one plant."""
+    """Consecutive units of one plant."""
     run: list[str] = []
     for unit in units:
         if run and plant_of[run[0]] != plant_of[unit]:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Measuring one plant's month, day by day: what a process of the pool, or of a cluster, does. No database here.
+"""The measuring of one plant's month, day by day: the work of a process of the pool or of a cluster. No database.
 
-A job carries everything but the day files, which it reads by path. What is measured already is named by its keys and
-left out. Results do not depend on which days are measured together, nor where, nor in which order.
+A job carries everything but the day files, which it reads by path. Cells measured before are named by their keys and
+left out. Results do not depend on the grouping of days, the place, or the order.
 """
 
 from __future__ import annotations
@@ -42,9 +42,10 @@ _LANES: Final = 160  # unit-days measured in one pass: a plant of five units ove
 
 @dataclass(frozen=True)
 class PlantDays:
-    """Units of a plant over some days, measured together, under one key.
+    """Units of a plant over some days, measured together under one key.
 
-    `files`: what they are measured from. `runs_only`: a day outside the month, of which breaker edges are wanted.
+    `files`: the day files they are measured from. `runs_only`: a day outside the month, measured for breaker edges
+    only.
     """
 
     key: bytes
@@ -58,10 +59,10 @@ class PlantDays:
 
 @dataclass(frozen=True)
 class PlantJob:
-    """Cells of one plant to be measured, with all that is read for them but the day files themselves.
+    """Cells of one plant to measure, with all inputs but the day files themselves.
 
     `inputs`: of the plant's units only, without records. `ordered`: units and days whose runs an order may need.
-    `kernel`: the version asked for; its results are stored under keys that hold it.
+    `kernel`: the requested version; results are stored under keys that include it.
     """
 
     month: Month
@@ -74,7 +75,7 @@ class PlantJob:
 
 @dataclass(frozen=True)
 class StoredResult:
-    """The stored forms of what was measured of one cell."""
+    """The stored forms of one cell's results."""
 
     key: bytes
     plant: str
@@ -99,7 +100,7 @@ def find_cells(
 ) -> tuple[PlantDays, ...]:
     """The cells of a plant: one a day, from its own file; or, where files contradict, the whole month from all.
 
-    `files`: those any of the units is in, by plant and day. `orders`: those of these units matched with runs.
+    `files`: files with any of the units, by plant and day. `orders`: orders of these units that are matched with runs.
     """
     sent: dict[str, dict[str, PinnedFile]] = {}
     for file in files:
@@ -132,7 +133,7 @@ def _key(
     *,
     runs_only: bool,
 ) -> bytes:
-    """The hash of all that makes a result."""
+    """The hash of all inputs of a result."""
     ordinals = range(day.toordinal(), day.toordinal() + days)
     of_units = [(unit, columns[unit], *(slices.of(unit, ordinal) for ordinal in ordinals)) for unit in units]
     sources = [file.sha256 for file in files]
@@ -140,7 +141,7 @@ def _key(
 
 
 def _in_several(files: Sequence[PinnedFile], facts: Mapping[str, FileFacts], units: Sequence[str]) -> bool:
-    """Whether a unit's records came by way of more than one plant's gateways: then no single file has its day."""
+    """True if a unit's records came through gateways of several plants: then no single file has its whole day."""
     feeders: dict[str, str] = {}
     return any(
         feeders.setdefault(unit, file.plant) != file.plant
@@ -155,8 +156,8 @@ def _files_of(sent: Mapping[str, Mapping[str, PinnedFile]], day: date, policy: P
 
     `sent`: by sender and day, both in order.
 
-    A day without a file has no record; what may hold into it is the end of the last file before, as far as it reaches,
-    or the head of the next one, where there is none before.
+    A day without a file has no records. A record may hold into it from the end of the last file before, if within
+    reach; without such a file, from the head of the next one.
     """
     begin, tail_ms = local_midnight_ms(day), tail_of(policy.settle_ms, policy.hold_ms)
     until = local_day(begin + DAY_MS + tail_ms).isoformat()
@@ -179,7 +180,7 @@ def _files_of(sent: Mapping[str, Mapping[str, PinnedFile]], day: date, policy: P
 
 
 def _around(month: Month, context: MeasuringContext, orders: Sequence[Order]) -> dict[date, tuple[str, ...]]:
-    """Days outside the month whose runs of breaker and condenser count, as settle looks at them."""
+    """Days outside the month whose breaker and condenser runs count, as in `settle`."""
     by_stop = context.policy.adopts("I-06", "month_of_stop")
     members: dict[date, set[str]] = {}
     for order in orders:
@@ -195,23 +196,23 @@ def _around(month: Month, context: MeasuringContext, orders: Sequence[Order]) ->
 
 @dataclass(frozen=True)
 class Failed:
-    """Why a job came to nothing, in a form that travels between processes."""
+    """The failure of a job, in a form that travels between processes."""
 
     problems: tuple[Problem, ...]
     message: str
 
     def raise_here(self) -> NoReturn:
-        """Raise what the job met."""
+        """Raise the job's error."""
         if self.problems:
             raise ConfigError(self.problems)
         raise RuleError(self.message)
 
 
 def measure_apart(job: PlantJob) -> list[StoredResult] | Failed:
-    """`measure_plant` in a process of a pool: what is refused comes back as a value."""
+    """`measure_plant` in a process of a pool: an error is returned as a value."""
     pa.set_cpu_count(1)
     here = f"{os.uname().nodename}:{os.getpid()}"
-    if job.kernel != KERNEL_VERSION:  # it would be stored as what it is not
+    if job.kernel != KERNEL_VERSION:  # the results would be stored under a wrong version
         message = tr(
             "the worker {here} measures by kernel {own}, asked for was {kernel}: give it this version",
             here=here, own=KERNEL_VERSION, kernel=job.kernel,
@@ -234,7 +235,7 @@ def measure_plant(job: PlantJob) -> list[StoredResult]:
     """Measure the cells of a job.
 
     Raises:
-        RuleError: the rulebook lacks a value that is measured with.
+        RuleError: the rulebook lacks a value that measuring needs.
         ConfigError: day files contradict each other.
         Altered: a day file is not the one that was pinned.
     """
@@ -258,7 +259,7 @@ def measure_plant(job: PlantJob) -> list[StoredResult]:
 
 
 def _groups(cells: Sequence[PlantDays]) -> Iterable[list[PlantDays]]:
-    """Cells that are measured in one pass: single days of the same kind, as many as make a good size."""
+    """Cells measured in one pass: single days of the same kind, up to a good size."""
     group: list[PlantDays] = []
     for cell in cells:
         lanes = sum(len(one.units) for one in group)
@@ -276,7 +277,7 @@ def _measure_group(
     group: Sequence[PlantDays],
     book: RecordBook,
 ) -> Iterable[StoredResult]:
-    """One pass over the units and days of a group, taken apart by cell."""
+    """Measure the units and days of a group in one pass, and split the results by cell."""
     lanes: list[Lane] = []
     together: list[tuple[int, ...]] = []
     for cell in group:
@@ -297,7 +298,7 @@ def _measure_group(
 
 
 def _part(results: Results, cell: PlantDays, lanes: range, ordered: frozenset[tuple[str, int, OrderKind]]) -> Results:
-    """What belongs to a cell. Runs stay on days that an order of theirs touches: no other can be part of one."""
+    """The part of the results that belongs to a cell. Of runs, only those on days that an order needs are kept."""
     begin = cell.first_day.toordinal()
     days, mine = range(begin, begin + cell.days), set(cell.units)
 
@@ -324,7 +325,7 @@ def _part(results: Results, cell: PlantDays, lanes: range, ordered: frozenset[tu
 
 
 def _on_days(traces: Traces, cell: PlantDays) -> Traces:
-    """What a batch found on the days of a cell; its units are all there on each of them."""
+    """Segments and evidence of a batch on the days of a cell; all its units are there on each of them."""
     begin = local_midnight_ms(cell.first_day)
 
     def of(table: pa.Table, instant: str) -> pa.Table:

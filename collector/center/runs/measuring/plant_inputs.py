@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A month's inputs taken apart by plant: what a job of measuring carries to where it runs."""
+"""A month's inputs split by plant, for jobs that run elsewhere."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from collector.settlement.inputs import Inputs
 def inputs_by_plant(
     inputs: Inputs, units_of: Mapping[str, Sequence[str]], plants: Collection[str]
 ) -> dict[str, Inputs]:
-    """The inputs of each plant: what concerns its units."""
+    """The inputs of each plant: only rows of its units."""
     plant_of = {unit: plant for plant in plants for unit in units_of[plant]}
     plan, band = _tables_by_plant(inputs.plan, plant_of), _tables_by_plant(inputs.voltage_band, plant_of)
 

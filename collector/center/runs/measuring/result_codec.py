@@ -2,8 +2,8 @@
 """Day results as bytes: measured integers and events as msgpack, segments as compressed columns; and back.
 
 Columns that are zero throughout are left out: closing takes an absent column for zero. Segments of a day are cut at
-midnight; where two touch with the same reason they are one again, so that a month of days has the very segments of the
-month measured in one piece.
+midnight; two segments that touch with the same reason are joined again, so that a month of days has exactly the
+segments of the month measured in one piece.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from collector.settlement.measure.results import (
 )
 from collector.settlement.statement import SEGMENT_SCHEMA
 
-# Part of every key: results stored in another form are measured again.
+# Part of every key: after a change of the format, days are measured again.
 STORED_VERSION: Final = 4
 _LEVEL: Final = 3
 Ints = npt.NDArray[np.int64]
@@ -88,7 +88,7 @@ def encode_results(results: Results) -> bytes:
 
 
 def decode_results(data: bytes) -> StoredResults:
-    """The stored form, read.
+    """Decode stored results.
 
     Raises:
         msgspec.ValidationError: these bytes are no day result.
@@ -97,7 +97,7 @@ def decode_results(data: bytes) -> StoredResults:
 
 
 def as_results(stored: StoredResults) -> Results:
-    """One stored form as results again."""
+    """One stored result as results again."""
     matrix = stored.matrix()
     found = Results(stored.units, stored.first_days, stored.days)
     found.columns = {name: matrix[i] for i, name in enumerate(stored.names)}
@@ -106,7 +106,7 @@ def as_results(stored: StoredResults) -> Results:
 
 
 def join_days(parts: Sequence[StoredResults], first_day: int, days: int) -> Results:
-    """Results of single days as lanes of a month: few and wide, as closing likes them. No unit is twice on a day."""
+    """Results of single days as lanes of a month: few and wide, which is fast to close. A unit is once on each day."""
     units = tuple(sorted({unit for some in {part.units for part in parts} for unit in some}))
     names = tuple(dict.fromkeys(name for some in dict.fromkeys(part.names for part in parts) for name in some))
     lane_of, column_of = ({text: n for n, text in enumerate(texts)} for texts in (units, names))
@@ -120,7 +120,7 @@ def join_days(parts: Sequence[StoredResults], first_day: int, days: int) -> Resu
         column = np.array([column_of[name] for name in of_part], dtype=np.int64)[None, :, None]
         lane = np.array([[lane_of[unit] for unit in part.units] for part in some], dtype=np.int64)[:, None, :]
         day = np.array([part.first_days[0] - first_day for part in some], dtype=np.int64)[:, None, None]
-        place = (column * len(units) + lane) * days + day  # in the table laid flat: parts × columns × units
+        place = (column * len(units) + lane) * days + day  # index in the flattened table: parts × columns × units
         table.reshape(-1)[place.ravel()] = np.frombuffer(b"".join(part.values for part in some), dtype="<i8")
     joined.columns = {name: table[i] for name, i in column_of.items()}
     return joined
@@ -145,7 +145,7 @@ def _add_events(results: Results, stored: StoredResults) -> None:
 
 
 class _PackedDay(msgspec.Struct, frozen=True, array_like=True):
-    """Segments of one day: texts once, rows as columns. `reason`: place in `reasons`."""
+    """Segments of one day: each text once, rows as columns. `reason`: index in `reasons`."""
 
     units: tuple[str, ...]
     services: tuple[str, ...]
@@ -157,7 +157,8 @@ class _PackedDay(msgspec.Struct, frozen=True, array_like=True):
     start: bytes
     length: bytes
     value: bytes
-    evidence: dict[str, list[tuple[tuple[str, ...], bytes, bytes]]]  # by table; per column: texts, values, where known
+    # by table; per column: texts, values, mask of known values
+    evidence: dict[str, list[tuple[tuple[str, ...], bytes, bytes]]]
 
 
 _packed_decoder: Final = msgspec.msgpack.Decoder(_PackedDay)
@@ -198,7 +199,7 @@ def encode_traces(traces: Traces) -> bytes:
 
 
 def _pack_column(column: pa.ChunkedArray) -> tuple[tuple[str, ...], bytes, bytes]:
-    """A text column as places in its texts; numbers with a byte for each that is known, or none where all are."""
+    """A text column as indices of its texts; a number column with a byte per value for known, or none if all are."""
     if pa.types.is_dictionary(column.type):
         coded = column.cast(pa.string()).combine_chunks().dictionary_encode()
         return tuple(coded.dictionary.to_pylist()), coded.indices.to_numpy().astype("<u2").tobytes(), b""
@@ -218,7 +219,7 @@ _CLASSES: Final = list(dict.fromkeys(cause for _, cause in REASONS))
 _REASON_TEXTS: Final = [reason for reason, _ in REASONS]
 _CLASS_OF: Final = np.array([_CLASSES.index(cause) for _, cause in REASONS], dtype=np.int32)
 _REASON_CODE: Final = {reason: code for code, reason in enumerate(_REASON_TEXTS)}
-# In what order services are measured, which is the order of their segments; those that a rulebook adds come last.
+# The order in which services are measured, and so of their segments; services added by a rulebook come last.
 SEGMENT_SERVICES: Final = (
     "deep_peak",
     "hydro_spill",
@@ -288,7 +289,7 @@ def _join_segments(days: Sequence[_PackedDay], units: Sequence[str]) -> pa.Table
 
 
 def _merged(rows: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
-    """Rows in order, those that touch with the same reason as one."""
+    """Rows in order; rows that touch with the same reason are joined."""
     order = np.lexsort((rows["start"], rows["service"], rows["unit"]))
     rows = {name: array[order] for name, array in rows.items()}
     end = rows["start"] + rows["length"]

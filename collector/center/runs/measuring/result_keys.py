@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What measuring a day reads beside its records, unit by unit, as digests: the part of a day result's key.
+"""Digests of everything but records that measuring a day reads, unit by unit: a part of the key of a day result.
 
-A slice holds what touches the day and its edges and nothing else, so that a change moves the keys of exactly the days
-it can reach: rows are clipped to the day, register states stand as what is in force, rulebook values only those that
-are measured with. Prices, revenue, rates, dates of states and documents are not in it.
+A slice holds exactly the inputs that touch the day and its edges, so that a change moves the keys of exactly the days
+it can affect: rows are clipped to the day, register states are those in force, rulebook values only those used in
+measuring. Prices, revenue, rates, dates of states and documents are not included.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from collector.settlement.rulebook.constant_days import ConstantDays, Policy
 from collector.settlement.rulebook.rules import Rulebook
 from collector.settlement.services.avc import order_min_v
 
-# The rulebook values the kernel reads (a test watches it read); a policy value or a price is none of them.
+# The rulebook values that the kernel reads (a test observes its reads); no policy value or price is among them.
 MEASURING_VALUES: Final = (
     "deep_peak.lower_limit_ratio",
     "deep_peak.gate_ratio",
@@ -65,15 +65,15 @@ StepDigests = Mapping[str, Mapping[int, bytes]]  # by unit, then local day as or
 
 
 def digest_of(*parts: Any) -> bytes:
-    """A digest of plain values; texts, numbers, lists and maps of them."""
+    """A digest of plain values: texts, numbers, lists and maps of them."""
     return hashlib.blake2b(msgspec.msgpack.encode(parts), digest_size=32).digest()
 
 
 def step_digests(table: pa.Table | None, names: Sequence[str], *, edges: bool) -> dict[str, dict[int, bytes]]:
-    """Plan or voltage band: per unit and local day, the digest of the rows in force that touch the day.
+    """Digests of a plan or voltage band, per unit and local day: over the rows in force that touch the day.
 
     Rows are taken after overlaps were resolved (the first issued counts), as the kernel takes them. `edges`: also rows
-    that end where the day begins or begin where it ends, which a line between points (I-08d) runs to.
+    that end at the day's begin or begin at its end, which an interpolated line (I-08d) reaches.
     """
     steps = compute_steps(table, names)
     columns = [steps.start_utc_ms, steps.end_utc_ms]
@@ -90,7 +90,7 @@ def _by_day(steps: DisjointRows, rows: np.ndarray[Any, Any], span: tuple[int, in
     start, end = steps.start_utc_ms[first:last], steps.end_utc_ms[first:last]
     days = range(_ordinal(int(start[0]) - 1), _ordinal(int(end[-1])) + 1)
     begin = np.array([local_midnight_ms(date.fromordinal(day)) for day in days])
-    # Rows never overlap, so their ends are sorted as their starts are.
+    # Rows never overlap, so their ends are in the same order as their starts.
     a = np.searchsorted(end, begin, side="left" if edges else "right").tolist()
     b = np.searchsorted(start, begin + DAY_MS, side="right" if edges else "left").tolist()
     return {
@@ -109,7 +109,7 @@ def _ordinal(time_utc_ms: int) -> int:
 
 
 class DaySlices:
-    """The slices of a month's units. `plan`, `band`: their digests, which can be kept from an earlier run."""
+    """The slices of a month's units. `plan`, `band`: their digests, which may come from an earlier run."""
 
     def __init__(
         self,
@@ -148,7 +148,7 @@ class DaySlices:
     def of(self, unit: str, day: int) -> bytes:
         """The slice of a unit and local day (as an ordinal)."""
         rows = self._rows.get((unit, day))
-        # A record of the day before or after holds or judges here, and is plausible by the numbers of its own day.
+        # A record of the day before or after may hold into this day; its own day's numbers decide if it is plausible.
         near = [b"-"] * 3
         for place, held in ((0, self._near), (1, self._states), (2, self._near)):
             for first, until, part in held.get(unit, ()):
@@ -165,7 +165,7 @@ class DaySlices:
         )
 
     def _state(self, stretch: ConstantDays) -> bytes:
-        """What is registered, and the values measured with, while both stay the same."""
+        """The register state and the values used in measuring, while both stay the same."""
         unit, area, day = stretch.unit, stretch.area, stretch.first_day
         fields = [str(getattr(unit, name)) for name in _UNIT_FIELDS]
         hours = [[(s.start_min, s.end_min) for s in spans] for spans in (area.valley_hours, area.peak_hours)]
@@ -173,22 +173,22 @@ class DaySlices:
         return digest_of(unit.id, stretch.plant.id, area.id, fields, hours, values)
 
     def _numbers(self, stretch: ConstantDays, policy: Policy) -> bytes:
-        """The numbers by which a record's value is implausible, or its AVC target no order."""
+        """The numbers that make a record's value implausible, or its AVC target no order."""
         try:
             least = order_min_v(self._rulebook, policy, stretch) if stretch.unit.id in self._with_avc else 0
         except RuleError:
-            least = -1  # measuring will say what is wrong
+            least = -1  # measuring will report the error
         return f"{stretch.unit.rated_mw} {stretch.unit.nominal_kv} {least}".encode()
 
     def _rulebook_values(self, day: date, area: str, kind: str) -> list[str]:
-        """The values measured with, and the services paid, of all units of an area and kind."""
+        """The values used in measuring, and the paid services, for all units of an area and kind."""
 
         def value(name: str) -> str:
             key = {AREA: area, KIND: kind}.get(VALUES[name].key, "")
             try:
                 return str(self._rulebook.row(name, day, area=area, key=key).value)
             except RuleError:
-                return "?"  # measuring will say what is wrong
+                return "?"  # measuring will report the error
 
         values = [value(name) for name in MEASURING_VALUES]
         return values + [s for s in self._rulebook.services if self._rulebook.pays(s, kind, day, area)]
@@ -198,7 +198,7 @@ class DaySlices:
             for day, span in _days(order.start_ms, order.end_ms):
                 self._rows[order.unit, day].append(("order", str(order.kind), *span))
             if order.kind in RUN_KINDS:
-                # The state just before an order, and at its end, may be what makes an occurrence.
+                # An occurrence may depend on the state just before an order, and at its end.
                 back = order.start_ms - looks_back_to_ms(order.kind, order.start_ms, policy.min_stop_ms)
                 for day, _ in _days(order.start_ms - back, order.end_ms + 1):
                     self.ordered.add((order.unit, day, order.kind))
@@ -211,18 +211,18 @@ class DaySlices:
             own = row.reason is ExclusionReason.OWN_FAULT
             for day, span in _days(row.start_ms, row.end_ms):
                 self._rows[row.unit, day].append(("exclusion", row.service, *span, own))
-        for change in inputs.meter_changes or ():  # at midnight one belongs to both days, as a reading does
+        for change in inputs.meter_changes or ():  # a change at midnight belongs to both days, as a reading does
             for day, _ in _days(change.time_ms - 1, change.time_ms + 1):
                 registers = change.old_final_wh, change.new_initial_wh
                 self._rows[change.unit, day].append(("meter", change.time_ms, *registers))
 
-        for call in inputs.reserve_calls or ():  # whether it came is looked for on its day and the one after
+        for call in inputs.reserve_calls or ():  # the answer to a call is searched on its day and the next one
             for day in range(_ordinal(call.called_ms), _ordinal(call.called_ms) + 2):
                 self._rows[call.unit, day].append(("called", call.called_ms))
 
 
 def _days(start_ms: int, end_ms: int) -> Iterable[tuple[int, tuple[int, int]]]:
-    """Each local day a span touches, with the part of it on the day, ms after 00:00."""
+    """Each local day that a span touches, with its part on the day, ms after 00:00."""
     for day in range(_ordinal(start_ms), _ordinal(end_ms - 1) + 1):
         begin = (day - _EPOCH_ORDINAL) * DAY_MS - LOCAL_OFFSET_MS
         yield day, (max(start_ms - begin, 0), min(end_ms - begin, DAY_MS))

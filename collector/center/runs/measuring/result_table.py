@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Day results in the center's store: found by key, added once; dropped in time by collector/center/lake/retention.py.
 
-Nothing is ever marked dirty and nothing is ever changed: another input is another key. A row whose content is not as it
-was stored is not there: it is made again.
+Rows are never invalidated or changed: another input gives another key. A row whose content is altered counts as missing
+and is made again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from collector.center.runs.measuring.measure_plant import StoredResult
 from collector.model.interval import DAY_MS
 
 _AT_ONCE: Final = 500
-_USED_EVERY_MS: Final = DAY_MS  # noting each use would make every closing a writer of thousands of rows
+_USED_EVERY_MS: Final = DAY_MS  # noting each use would make every closing write thousands of rows
 T = TypeVar("T")
 K = TypeVar("K")
 logger: Final = logging.getLogger("collector.center.results")
@@ -30,14 +30,14 @@ logger: Final = logging.getLogger("collector.center.results")
 
 @dataclass(frozen=True)
 class Kept(Generic[K, T]):
-    """What was there, by key. `unnoted`: those of which it was not noted of late that a closing asked for them."""
+    """The rows found, by key. `unnoted`: keys whose use was not noted lately."""
 
     rows: dict[K, T] = field(default_factory=dict)
     unnoted: list[K] = field(default_factory=list)
 
 
 def find_facts(connection: Connection, hashes: Iterable[str], *, now_ms: int) -> Kept[str, FileFacts]:
-    """Facts of day files by SHA-256, as far as they are there."""
+    """Stored facts of day files, by SHA-256."""
     found: Kept[str, FileFacts] = Kept()
     columns = file_facts.c.sha256, file_facts.c.used_ms, file_facts.c.content_sha256, file_facts.c.facts
     for some in _chunks(sorted(set(hashes))):
@@ -52,7 +52,7 @@ def find_facts(connection: Connection, hashes: Iterable[str], *, now_ms: int) ->
 
 
 def add_facts(connection: Connection, facts: Mapping[str, FileFacts], *, now_ms: int) -> None:
-    """Keep facts of day files."""
+    """Store facts of day files."""
     packed = {sha256: encode_facts(f) for sha256, f in sorted(facts.items())}
     rows = [
         {"sha256": sha256, "used_ms": now_ms, "facts": f, "content_sha256": _content_hash(sha256.encode(), f)}
@@ -63,7 +63,7 @@ def add_facts(connection: Connection, facts: Mapping[str, FileFacts], *, now_ms:
 
 
 def add_results(connection: Connection, measured: Sequence[StoredResult], *, now_ms: int) -> None:
-    """Keep day results; one that another process has stored meanwhile is the same."""
+    """Store day results; a result that another process has stored meanwhile is the same."""
     for some in _chunks(measured):
         rows = [
             {"key": m.key, "plant": m.plant, "day": m.day, "measured_ms": now_ms, "used_ms": now_ms,
@@ -80,7 +80,7 @@ def add_results(connection: Connection, measured: Sequence[StoredResult], *, now
 
 
 def find_results(connection: Connection, keys: Sequence[bytes], *, now_ms: int) -> Kept[bytes, bytes]:
-    """Results by key as they were stored, as far as they are there."""
+    """Stored results by key."""
     found: Kept[bytes, bytes] = Kept()
     columns = day_result.c.key, day_result.c.used_ms, day_result.c.content_sha256, day_result.c.results
     for some in _chunks(keys):
@@ -95,7 +95,7 @@ def find_results(connection: Connection, keys: Sequence[bytes], *, now_ms: int) 
 
 
 def read_segments(connection: Connection, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-    """Segments of some keys, as far as they are there."""
+    """Stored segments by key."""
     found: dict[bytes, bytes] = {}
     columns = day_segments.c.key, day_segments.c.content_sha256, day_segments.c.segments
     for some in _chunks(keys):
@@ -122,7 +122,7 @@ def find_altered_results(connection: Connection) -> Iterator[str]:
 
 
 def note_use(connection: Connection, keys: Sequence[bytes], hashes: Sequence[str], *, now_ms: int) -> None:
-    """Results and facts that a closing asked for are in use."""
+    """Note the use of results and facts by a closing."""
     for table, column, wanted in ((day_result, "key", keys), (file_facts, "sha256", hashes)):
         for some in _chunks(wanted):
             connection.execute(update(table).where(table.c[column].in_(some)).values(used_ms=now_ms))
@@ -135,12 +135,12 @@ def _content_hash(key: bytes, content: bytes) -> str:
 
 
 def _as_bytes(value: object) -> bytes:
-    """A cell as bytes: a damaged page of the database gives any type, which then has another hash."""
+    """A cell as bytes: on a damaged page of the database it may have any type, which then gives another hash."""
     return value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogateescape")
 
 
 def _is_whole(table: Table, key: bytes, content: bytes, expected: str | None) -> bool:
-    """Whether a row is as it was stored; one that is not is logged, unless an older program stored no hash of it."""
+    """True if a row is as it was stored; else it is logged, unless an older program stored no hash of it."""
     found = _content_hash(key, content)
     if expected is not None and found != expected:
         name = key.decode() if table is file_facts else key.hex()
@@ -150,7 +150,7 @@ def _is_whole(table: Table, key: bytes, content: bytes, expected: str | None) ->
 
 
 def _replace(connection: Connection, table: Table, key: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Put in rows that were lacking; one that counts for nothing makes way."""
+    """Insert missing rows; an altered row is replaced."""
     if rows:
         connection.execute(delete(table).where(table.c[key].in_([row[key] for row in rows])))
         connection.execute(insert_new(connection, table), rows)

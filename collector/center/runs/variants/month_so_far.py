@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A running settlement as people read it every morning: by service, against the same days of last month, and what it
-would come to. For the center or for one plant; read from the run's own files, nothing is computed a second time but
-sums, and a plain extrapolation that is called so.
+"""A running settlement for reading every morning: by service, compared with last month, and with a forecast.
+
+Last month is compared over the same days. For the center or for one plant; read from the run's own files: nothing is
+computed again but sums, and a plain extrapolation that is named as one.
 """
 
 from __future__ import annotations
@@ -35,9 +36,9 @@ _FEN = Decimal("0.01")
 class ServiceSoFar:
     """A service up to the cut, in yuan. `unsettled`: lines without an amount, which are in no sum.
 
-    `yesterday_yuan`: what the last day changed, None where a line had no amount; `estimate`: that it is the change of
-    an estimate. `before_yuan`: the same days of the month before, None where they were not settled.
-    `forecast_yuan`: the month if its other days are as these: amount × days of the month ÷ days over.
+    `yesterday_yuan`: the change by the last day, None where a line had no amount; `estimate`: the change is of an
+    estimate. `before_yuan`: the same days of the month before, None where they were not settled. `forecast_yuan`: the
+    month if its other days are like these: amount × days of the month ÷ days over.
     """
 
     service: str
@@ -61,13 +62,13 @@ class UnitRates:
 
     @property
     def avc_ratio(self) -> Fraction | None:
-        """Passed in judged."""
+        """The share of passed among judged orders."""
         return Fraction(self.judged - self.failed, self.judged) if self.judged else None
 
 
 @dataclass(frozen=True, slots=True)
 class LeftSoFar:
-    """What one reason cost, alone (never summed over reasons); `yuan` None: minutes only."""
+    """The cost of one reason alone (never summed over reasons); `yuan` None: minutes only."""
 
     plant: str
     service: str
@@ -78,7 +79,7 @@ class LeftSoFar:
 
 @dataclass(frozen=True, slots=True)
 class MonthSoFar:
-    """Everything of it. `revenue_month`: whose revenue the shares are estimated by; `before`: the run compared with."""
+    """A month up to the cut. `revenue_month`: its revenue gives the shares; `before`: the run compared with."""
 
     run: RunRow
     month: Month
@@ -93,13 +94,13 @@ class MonthSoFar:
 
 
 def latest_running(connection: Connection, month: Month) -> RunRow | None:
-    """The newest running settlement of a month that goes to its last sealed day, not one made to be compared with."""
+    """The newest running settlement of a month up to its last sealed day, not one made for a comparison."""
     found = [each for each in list_runs(connection, month) if each.kind == RUNNING]
     return max(found, key=lambda each: (_elapsed(connection, each), each.id), default=None)
 
 
 def same_days(connection: Connection, month: Month, elapsed_days: int) -> RunRow | None:
-    """The newest running settlement of a month over so many days of it."""
+    """The newest running settlement of a month over its first `elapsed_days` days."""
     found = [each for each in list_runs(connection, month) if each.kind == RUNNING]
     return next((each for each in reversed(found) if _elapsed(connection, each) == elapsed_days), None)
 
@@ -107,7 +108,7 @@ def same_days(connection: Connection, month: Month, elapsed_days: int) -> RunRow
 def ask_same_days(
     store: CenterStore, made: MadeRun, *, rulebook: Path, actor: Actor, executor: str = ""
 ) -> AskedRun[MadeRun] | None:
-    """Ask for a settlement of the same days of the month before, to compare a running one with; None: it is there.
+    """Request a settlement of the same days of the month before, for comparison; None: there is one already.
 
     Raises:
         Denied: the actor may not settle.
@@ -184,7 +185,7 @@ def _rows(run: OpenedRun, name: str) -> Iterable[dict[str, str]]:
 
 
 def _changes(run: OpenedRun, plant: str) -> dict[str, tuple[Decimal | None, bool]]:
-    """What the last day changed, by service; None where a line had no amount on one of the days."""
+    """The change by the last day, by service; None where a line had no amount on one of the days."""
     found: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for row in _rows(run, "yesterday"):
         if plant in ("", row["plant"]):
@@ -218,7 +219,7 @@ def _rates(run: OpenedRun, plant: str) -> Iterator[UnitRates]:
 
 
 def _left(run: OpenedRun, plant: str) -> Iterator[LeftSoFar]:
-    """Of the plant, or of every plant; the totals of areas are left to the statement."""
+    """The rows of the plant, or of every plant, without the totals of areas."""
     for row in _rows(run, "left_totals"):
         if row["plant"] and plant in ("", row["plant"]):
             yuan = Decimal(row["amount_yuan"]) if row["amount_yuan"] else None

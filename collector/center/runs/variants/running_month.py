@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A month that is still running, settled up to the last day that is sealed for all its units (rules.md section 6).
 
-Such a run is never final, posts nothing and pins nothing: its day files are let go once it is done, so that only
-results and hashes stay, and when it expires its row goes too (its hashes stay in the audit log).
+Such a run is never final, posts nothing and pins nothing: its day files are removed once it is done, so that only
+results and hashes stay, and when it expires its row is deleted too (its hashes stay in the audit log).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from collector.sheets.files import Delivered
 from collector.sheets.findings import Findings
 from collector.tables.register import load_register
 
-_MONTHS_BACK: Final = 12  # how far back a settled month's revenue may stand in
+_MONTHS_BACK: Final = 12  # oldest month whose revenue may be used instead
 _REVENUE: Final = "revenue"
 
 
@@ -53,9 +53,9 @@ def ask_to_settle_running(
     executor: str = "",
     last: date | None = None,
 ) -> AskedRun[MadeRun]:
-    """Ask for a run of the month up to the last day sealed for all its units; nothing is begun yet.
+    """Request a run of the month up to the last day sealed for all its units; nothing is begun yet.
 
-    `last`: at most up to this day, to compare a month that is over with one that is not.
+    `last`: at most up to this day, to compare a finished month with a running one.
 
     Raises:
         Denied: the actor may not settle.
@@ -90,7 +90,7 @@ def _register(path: Path) -> Register:
     findings = Findings()
     loaded = load_register(Delivered(path.name, path.read_bytes(), ""), findings)
     findings.refuse_if_any()
-    assert loaded.register is not None  # or it was refused
+    assert loaded.register is not None  # else it was refused
     return loaded.register
 
 
@@ -120,7 +120,7 @@ def last_sealed_day(register: Register, pinned: Iterable[PinnedFile], month: Mon
 def _lay_out(
     connection: Connection, store: CenterStore, month: Month, pinned: tuple[PinnedFile, ...], data: Path
 ) -> dict[str, str]:
-    """The month's folder; where the month has no revenue yet, with that of the last month that has some."""
+    """Write the month's folder; without revenue of the month, with that of the last month that has some."""
     hashes = lay_out_folder(connection, store, month, pinned, data)
     earlier = month
     for _ in range(_MONTHS_BACK):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What would be if: a run on a draft rulebook, or with other inputs, measured against a run that is there.
+"""What-if runs: a run on a draft rulebook, or with other inputs, compared with an existing run.
 
-The base run's pinned folder is taken as it is; the changes are imported over its rows, as importing them would, but
-into the folder of the new run only. Nothing in force is touched: the effect on every plant is known before a remedy is
+The base run's pinned folder is used unchanged; the changes are imported over its rows, by the rules of an import, but
+into the folder of the new run only. Nothing in force changes: the effect on every plant is known before a remedy is
 granted, or a rule changed.
 """
 
@@ -49,7 +49,7 @@ from collector.tables.register import RegisterFile, load_register
 
 @dataclass(frozen=True, slots=True)
 class TableChange:
-    """A file of an import kind. `replace`: its rows take the place of those they conflict with."""
+    """A file of an import kind. `replace`: its rows replace those they conflict with."""
 
     kind: str
     delivered: Delivered
@@ -66,15 +66,15 @@ def what_if(
     note: str = "",
     executor: str = "",
 ) -> RunRow:
-    """Settle the inputs of a run with changes, or on another rulebook; the run, of kind what_if, once it is done.
+    """Settle the inputs of a run with changes, or on another rulebook; returns the finished run, of kind what_if.
 
-    Only days that a change can reach are measured.
+    Only days that a change can affect are measured.
 
     Raises:
         Denied: the actor may not settle.
         StoreError: there is no such run.
-        Altered: something the run pinned is not what was pinned.
-        ConfigError: a change is no good, or conflicts with a row it may not replace; the run's row says so.
+        Altered: a pinned input of the run was changed.
+        ConfigError: a change is invalid, or conflicts with a row it may not replace; the run's row says so.
         RuleError: the rulebook has no answer for the month; the run's row says so.
     """
     return ask_what_if(
@@ -93,7 +93,7 @@ def ask_what_if(
     executor: str = "",
     then: Callable[[Connection, int], None] | None = None,
 ) -> AskedRun[MadeRun]:
-    """Ask for such a run; nothing is begun yet. `rulebook`: its files; `then`: done with its number where it is listed.
+    """Request a what-if run; nothing is begun yet. `rulebook`: its files; `then`: called with the number when listed.
 
     Raises:
         Denied: the actor may not settle.
@@ -166,7 +166,9 @@ def _known(register: bytes, rules: InputRules) -> RegisterFile:
 
 
 def _rows_after(kind: str, change: TableChange, held: pa.Table, known: RegisterFile) -> pa.Table:
-    """What would be in force if a file were imported over some rows: those it leaves, then its own. Nothing is stored.
+    """The rows that importing a file over some rows would leave in force: kept rows, then its own.
+
+    Nothing is stored.
 
     Raises:
         ConfigError: as an import.
@@ -193,7 +195,7 @@ def _rows_after(kind: str, change: TableChange, held: pa.Table, known: RegisterF
 
 
 def _conflicts(kind: str, file: str, rows: pa.Table, held: pa.Table, laid: Laid) -> list[Problem]:
-    """The first rows in conflict, and how many there are beside them."""
+    """The first rows in conflict, and the number of the others."""
     claims, claimed = (pa.array(places[:LISTED_PER_KIND]) for places in (laid.claims, laid.claimed))
     problems = [
         Problem(
@@ -215,7 +217,7 @@ def _conflicts(kind: str, file: str, rows: pa.Table, held: pa.Table, laid: Laid)
 
 
 def read_change(kind: str, path: Path, *, replace: bool = True) -> TableChange:
-    """A change from a file.
+    """Read a change from a file.
 
     Raises:
         ConfigError: it can't be read.
@@ -223,5 +225,5 @@ def read_change(kind: str, path: Path, *, replace: bool = True) -> TableChange:
     findings = Findings()
     delivered = read_delivered(path, path.name, findings)
     findings.refuse_if_any()
-    assert delivered is not None  # or it was refused
+    assert delivered is not None  # else it was refused
     return TableChange(kind, delivered, replace)
