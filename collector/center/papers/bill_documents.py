@@ -2,7 +2,7 @@
 """The bill as documents: CSV and JSON for a billing system, XLSX for people. The same rows give the same bytes.
 
 JSON has `schema`; a later version only adds keys. Texts of the CSV that a spreadsheet could take for a formula carry an
-apostrophe; JSON has them as they are.
+apostrophe; in JSON they are unchanged.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _AMOUNTS: Final = frozenset({"amount_yuan", "signed_yuan", "net_yuan", "carried_
 
 
 def totals_by_counterparty(rows: Iterable[BillRow]) -> list[dict[str, Any]]:
-    """Per grid company and bill month: what it pays to plants, what it collects, and the difference."""
+    """Per grid company and bill month: its payments to plants, its receipts from them, and the difference."""
     paid: dict[tuple[str, str], list[Decimal]] = defaultdict(lambda: [_ZERO, _ZERO])
     for row in rows:
         amount = row.carry.amount_yuan or _ZERO
@@ -50,7 +50,7 @@ def totals_by_counterparty(rows: Iterable[BillRow]) -> list[dict[str, Any]]:
 
 
 def bill_cells(row: BillRow) -> dict[str, str]:
-    """A row as text by column: `amount_yuan` without sign beside its direction, `signed_yuan` with it."""
+    """The cells of a row by column: `amount_yuan` without sign beside its direction, `signed_yuan` with it."""
     carry = row.carry
     amount = carry.amount_yuan
     return {
@@ -77,7 +77,7 @@ def bill_cells(row: BillRow) -> dict[str, str]:
 
 
 def bill_csv(rows: Sequence[BillRow]) -> bytes:
-    """One row per plant, grid company and edition; UTF-8 with BOM, for people open it in a spreadsheet too."""
+    """One row per plant, grid company and edition; UTF-8 with BOM for spreadsheets."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(BILL_COLUMNS)
@@ -105,7 +105,7 @@ def _json_row(row: BillRow) -> dict[str, Any]:
 
 
 def bill_xlsx(rows: Sequence[BillRow], *, title: str) -> bytes:
-    """The rows in the regulation's words, and a sheet with the totals per grid company."""
+    """The rows in the regulation's terms, and a sheet with the totals per grid company."""
     target = io.BytesIO()
     book = Book(target, title)
     columns = (

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is carried to the next month's electricity bill (Art. 24): payable or receivable, between whom, how much.
+"""The amounts carried to the next month's electricity bill (Art. 24): payable or receivable, and between whom.
 
-The first edition of a month carries each plant's net amount K_i, a correction only what it changes. What was carried
-stays as it was: an amount is the edition's net less all that earlier editions carried, so whatever happens the amounts
-of a plant add up to the net of the edition in effect, and those of an area to zero (Art. 20). A plant whose grid
-company changed gets two rows: the old company's carried amounts are reversed, the new one's carry the whole.
+The first edition of a month carries each plant's net amount K_i, a correction only the change. An amount once carried
+stays: each new amount is the edition's net less all that earlier editions carried, so the amounts of a plant always sum
+to the net of the edition in effect, and those of an area to zero (Art. 20). A plant whose grid company changed gets two
+rows: the old company's carried amounts are reversed, the new one's carry the whole.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _ZERO: Final = Decimal("0.00")
 
 @dataclass(frozen=True, slots=True)
 class VatData:
-    """What the register says of a plant for its bills (Art. 24): `vat_rate` a ratio as text; all empty where unsaid."""
+    """The register's data of a plant for its bills (Art. 24): `vat_rate` a ratio as text; empty where not given."""
 
     tax_number: str = ""
     vat_rate: str = ""
@@ -58,7 +58,7 @@ class SchemeRow:
 
 @dataclass(frozen=True, slots=True)
 class Carry:
-    """What one edition carries of a plant with a grid company. `amount_yuan` > 0: the plant receives; None: blocked."""
+    """The amount that one edition carries for a plant with a grid company. > 0: the plant receives; None: blocked."""
 
     area: str
     plant: str
@@ -72,7 +72,7 @@ class Carry:
 
     @property
     def direction(self) -> str:
-        """As the plant sees it: receivable, payable, none, or blocked."""
+        """The direction from the plant's view: receivable, payable, none, or blocked."""
         if self.amount_yuan is None:
             return "blocked"
         return "receivable" if self.amount_yuan > 0 else "payable" if self.amount_yuan < 0 else "none"
@@ -88,7 +88,7 @@ DIRECTION_WORDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class BillRow:
-    """A `Carry` as the billing system needs it. `bill_month`: with which month's electricity bill it is settled."""
+    """A `Carry` with the fields the billing system needs. `bill_month`: the electricity bill it is settled with."""
 
     month: Month
     edition: int
@@ -99,9 +99,9 @@ class BillRow:
 
 
 def compute_carry(present: Iterable[SchemeRow], before: Iterable[Carry]) -> list[Carry]:
-    """What an edition carries beyond all that earlier editions carried.
+    """The amounts that an edition carries beyond all that earlier editions carried.
 
-    Source: Art. 23, 24. An area that is blocked carries nothing; what earlier editions carried stands.
+    Source: Art. 23, 24. A blocked area carries nothing; amounts of earlier editions stand.
 
     Raises:
         InvariantBroken: the amounts of an area do not sum to zero.
@@ -136,7 +136,7 @@ def _check_balance(rows: Sequence[Carry]) -> None:
 
 
 def bill_month_of(month: Month, effective_ms: int) -> Month:
-    """With which month's electricity bill a result is settled: the month after, or that in which it took effect.
+    """The month of the electricity bill that a result goes with: the next month, or the month it took effect in.
 
     Source: Art. 24 (与下一个月电费结算同步完成). Text names the next month's bill; a result that takes effect when that
     bill is made, as a correction does, can only go with the bill of the month it takes effect in.
@@ -146,7 +146,7 @@ def bill_month_of(month: Month, effective_ms: int) -> Month:
 
 
 def scheme_rows(connection: Connection, run_id: int, edition: int) -> list[SchemeRow]:
-    """The settlement scheme as it was filed; empty where it was not."""
+    """The settlement scheme as it was filed; empty where none was."""
     mine = (scheme.c.run_id == run_id) & (scheme.c.edition == edition)
     query = select(scheme).where(mine).order_by(scheme.c.area, scheme.c.plant)
     return [
@@ -168,7 +168,7 @@ def scheme_rows(connection: Connection, run_id: int, edition: int) -> list[Schem
 
 
 def carried_before(connection: Connection, month: Month, edition: int) -> list[Carry]:
-    """Everything the editions before `edition` carried."""
+    """Everything that the editions before `edition` carried."""
     found: list[Carry] = []
     for step in effective_steps(all_steps(connection, month)):
         if step.edition < edition:
@@ -177,7 +177,7 @@ def carried_before(connection: Connection, month: Month, edition: int) -> list[C
 
 
 def bills_of(connection: Connection, month: Month, *, actor: Actor) -> list[BillRow]:
-    """What a month carries to bills, edition by edition, once it took effect; of other plants nothing for a plant."""
+    """The amounts a month carries to bills, by edition, once it took effect; a plant sees its own only."""
     actor.require(Permission.SEE_OWN)
     found: list[BillRow] = []
     carried: list[Carry] = []
@@ -189,7 +189,7 @@ def bills_of(connection: Connection, month: Month, *, actor: Actor) -> list[Bill
 
 
 def bills_carried_to(connection: Connection, bill_month: Month, *, actor: Actor) -> list[BillRow]:
-    """Everything that goes with the electricity bill of a month, from whatever settled months it comes."""
+    """Everything that goes with the electricity bill of a month, from all settled months."""
     actor.require(Permission.SEE_OWN)
     took_effect = month_step.c.state == MonthStage.EFFECTIVE.value
     months = connection.execute(select(month_step.c.month).where(took_effect).distinct()).scalars()

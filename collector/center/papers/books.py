@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The books (Art. 20): what took effect, posted once as balanced entries, plant against the pool of its area.
+"""The books (Art. 20): results that took effect, posted once as balanced entries, plant against its area's pool.
 
-An entry never changes. A result that takes the place of one that took effect first reverses its entries, one by one
-with their numbers, then posts its own; where an area of it is blocked nothing is posted and what stood there stands,
-as on the bills. So the account of a plant over all months and editions is a running balance: the sum of its bills.
+An entry never changes. A result that replaces one in effect first reverses its entries, one by one with their numbers,
+then posts its own; where an area of it is blocked nothing is posted and the old entries of the area stand, as on the
+bills. So the account of a plant over all months and editions is a running balance: the sum of its bills.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from collector.settlement.price.plants import compute_ledger
 ACCOUNT_COLUMNS: Final = (
     *("plant", "area", "posted", "entry", "month", "edition", "debit_yuan", "credit_yuan", "balance_yuan"),
 )
-POSTED: Final = "books.post"  # in the audit log, with the hash of what was posted
+POSTED: Final = "books.post"  # in the audit log, with the hash of the entries
 _ZERO: Final = Decimal("0.00")
 
 
 @dataclass(frozen=True, slots=True)
 class BookEntry:
-    """An entry of the books. `plant` is empty on the pool's side; `reverses`: the number of the entry it takes back."""
+    """An entry of the books. `plant` is empty on the pool's side; `reverses`: the number of the entry it cancels."""
 
     entry: int
     reverses: int | None
@@ -54,7 +54,7 @@ class BookEntry:
 
     @property
     def signed_yuan(self) -> Decimal:
-        """What it moves: positive is in favour of whose account it stands in."""
+        """The entry's effect on its account; positive is in favour of the account's owner."""
         return self.credit_yuan - self.debit_yuan
 
 
@@ -68,7 +68,7 @@ class AccountLine:
 
 @dataclass(frozen=True, slots=True)
 class PlantAccount:
-    """A plant's account over a span of time: what stood before, the entries, and what stands after them."""
+    """A plant's account over a span of time: opening balance, entries, closing balance."""
 
     plant: str
     opening_yuan: Decimal
@@ -79,9 +79,10 @@ class PlantAccount:
 def compute_posting(
     month: Month, result: Sequence[SchemeRow], standing: Iterable[BookEntry], *, edition: int, run_id: int, first: int
 ) -> list[BookEntry]:
-    """The entries of a result that takes effect: reversals of what stands in its place, then its own, from `first` on.
+    """The entries of a result that takes effect: reversals of the entries it replaces, then its own.
 
-    `standing`: the month's entries of before that are neither reversals nor reversed. `posted_ms` is 0 yet.
+    Numbers continue from `first`. `standing`: the month's earlier entries that are neither reversals nor reversed.
+    `posted_ms` is still 0.
     """
     blocked = {row.area for row in result if row.net_yuan is None}
     made: list[BookEntry] = []
@@ -121,7 +122,7 @@ def post_result(
 
 
 def hash_of(entries: Iterable[BookEntry]) -> str:
-    """SHA-256 over entries, the time of posting apart, which their step has."""
+    """SHA-256 over entries without their time of posting, which their step has."""
     texts = (repr([str(value) for value in astuple(entry)[:-1]]) for entry in entries)
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()
 
@@ -175,7 +176,7 @@ def account_cells(row: AccountLine) -> dict[str, str]:
 
 
 def account_csv(accounts: Iterable[PlantAccount]) -> bytes:
-    """account.csv: every entry with the balance after it; UTF-8 with BOM, for people open it in a spreadsheet too."""
+    """account.csv: every entry with the balance after it; UTF-8 with BOM for spreadsheets."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(ACCOUNT_COLUMNS)
@@ -188,9 +189,10 @@ def account_csv(accounts: Iterable[PlantAccount]) -> bytes:
 
 
 def check_books(entries: Sequence[BookEntry], bills: Iterable[BillRow]) -> Iterator[str]:
-    """What is wrong in the books, in words.
+    """The problems of the books, in words.
 
-    Numbers without a gap; each pool and each reversed pair is 0; the account of a plant is the sum of its bills.
+    Checked: numbers without a gap; each pool and each reversed pair is 0; the account of a plant is the sum of its
+    bills.
     """
     if [entry.entry for entry in entries] != list(range(1, len(entries) + 1)):
         yield tr("the numbers of the books' entries have a gap")

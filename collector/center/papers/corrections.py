@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A correction as deltas: what a later run of a month changes against the run in effect, line by line, plant by plant.
+"""A correction as deltas: the changes by a later run of a month against the run in effect, by line and plant.
 
-A published statement is never changed. What was found wrong is settled anew by another run, of another edition; only
-the difference is carried to a bill (`bills`). Source: Art. 20 (books balanced), Art. 24; reading I-13.
+A published statement is never changed. An error is settled anew by another run, of another edition; only the difference
+is carried to a bill (`bills`). Source: Art. 20 (books balanced), Art. 24; reading I-13.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from collector.report.numbers import format_amount
 from collector.report.sheets import plain_text
 
 _ZERO: Final = Decimal("0.00")
-# A line's delta stands under compensation, where a plant's is the sum of its lines'.
+# A line's delta is in the compensation column, whose plant's value is the sum of its lines.
 CORRECTION_COLUMNS: Final = (
     *("month", "area", "plant", "unit", "service", "before_yuan", "after_yuan"),
     *("compensation_delta_yuan", "allocation_delta_yuan", "net_delta_yuan"),
@@ -37,9 +37,9 @@ CORRECTION_COLUMNS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class LineDelta:
-    """A line that is not the same. Amounts are None where the run has no such line, or a line without amount.
+    """A line that changed. Amounts are None where the run has no such line, or a line without amount.
 
-    `delta_yuan` takes such a line as nothing paid, as the totals do (rules: sums are of lines that carry an amount).
+    `delta_yuan` counts such a line as 0, as the totals do (rules: sums are of lines that carry an amount).
     """
 
     area: str
@@ -66,7 +66,7 @@ class PlantDelta:
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """Everything `after_run` changes against `before_run`; lines and plants that are the same are not listed."""
+    """All changes of `after_run` against `before_run`; equal lines and plants are not listed."""
 
     month: Month
     before_run: int
@@ -99,7 +99,7 @@ def compute_correction(before: RunStatement, after: RunStatement) -> Correction:
 
 
 def correction_of(store: CenterStore, month: Month, *, actor: Actor, run_id: int | None = None) -> Correction:
-    """What a run (default: the month's present one) changes against the run in effect, as far as the actor may see it.
+    """The changes of a run (default: the month's present one) against the run in effect, as far as the actor may see.
 
     Raises:
         StoreError: no run of the month is in effect yet.

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The three documents of Art. 28 as sheets and CSV, in the regulation's words with English second. No store in here.
+"""The three documents of Art. 28 as sheets and CSV, in the regulation's terms with English second. No store access.
 
-The same statement gives the same bytes. Totals are added up from the rows shown; `check_totals` holds them against the
-run's own.
+The same statement gives the same bytes. Totals are sums of the rows shown; `check_totals` compares them with the run's
+own.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _AREA_COLUMNS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class DocumentTable:
-    """A document's main table. `totals`: which columns are summed below it; a row's cells stand in column order."""
+    """A document's main table. `totals`: the columns summed below it; a row's cells are in column order."""
 
     name: FilingName
     columns: tuple[SheetColumn, ...]
@@ -88,7 +88,7 @@ def scheme_of(statement: RunStatement) -> list[SchemeRow]:
 
 
 def detail_table(statement: RunStatement) -> DocumentTable:
-    """补偿情况明细清单: every line, with what was measured and its article."""
+    """补偿情况明细清单: every line, with its measured quantity and its article."""
     columns = (
         *(
             SheetColumn("结算区域 area", "text", 14),
@@ -143,7 +143,7 @@ def allocation_table(statement: RunStatement) -> DocumentTable:
 
 
 def scheme_table(rows: Iterable[SchemeRow], carries: Iterable[Carry]) -> DocumentTable:
-    """结算方案: K_i = R_i − A_i (Art. 23), and what of it is carried to the electricity bill now (Art. 24)."""
+    """结算方案: K_i = R_i − A_i (Art. 23), and the part carried to the electricity bill now (Art. 24)."""
     columns = (
         *(
             SheetColumn("结算区域 area", "text", 14),
@@ -179,10 +179,10 @@ def scheme_table(rows: Iterable[SchemeRow], carries: Iterable[Carry]) -> Documen
 
 
 def check_totals(statement: RunStatement, tables: Mapping[FilingName, DocumentTable]) -> None:
-    """The totals of the documents are those of the run.
+    """Check that the totals of the documents are those of the run.
 
     Raises:
-        InvariantBroken: one is not; nothing of it may be filed.
+        InvariantBroken: a total differs; nothing of it may be filed.
     """
     paid = sum((row.compensation_yuan for row in statement.plants), _ZERO)
     shared = sum((row.allocation_yuan or _ZERO for row in statement.plants), _ZERO)
@@ -220,7 +220,7 @@ def document_xlsx(table: DocumentTable, statement: RunStatement, edition: int, h
 
 
 def document_csv(table: DocumentTable) -> bytes:
-    """The table alone, without totals; UTF-8 with BOM, for people open it in a spreadsheet."""
+    """The table alone, without totals; UTF-8 with BOM for spreadsheets."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow([column.title for column in table.columns])
@@ -261,7 +261,7 @@ def _exact(text: str) -> Decimal | None:
 
 
 def _share(allocation: Decimal | None, revenue: Decimal | None, total: Decimal) -> Fraction | None:
-    """A plant's part of the revenue; one that does not share has none."""
+    """A plant's part of the revenue; None for a plant that does not share."""
     if not allocation or revenue is None or not total:
         return None
     return Fraction(revenue) / Fraction(total)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is filed with the regulator by name: 补偿情况明细清单, 补偿费用分摊情况, 结算方案 (Art. 28), kept as made.
+"""The documents filed with the regulator: 补偿情况明细清单, 补偿费用分摊情况, 结算方案 (Art. 28), kept as made.
 
-Made from one run whose statement is checked first. Who files, when, and under which document numbers is told by the
-steps of the month; of the same run and edition a document is made once.
+Made from one run whose statement is checked first. The steps of the month record who files, when, and under which
+document numbers; for one run and edition a document is made once.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from collector.sheets.files import Delivered
 
 @dataclass(frozen=True, slots=True)
 class Filing:
-    """A document as it lies in the store. Filed, approved: when and under which number, None and empty until then."""
+    """A stored document. Filed, approved: time and number, None and empty until then."""
 
     id: int
     month: Month
@@ -61,7 +61,7 @@ class Filing:
 
     @property
     def file_name(self) -> str:
-        """A name that says what it is and is safe on every file system."""
+        """A descriptive file name that is safe on every file system."""
         return f"{self.month}-edition-{self.edition}-run-{self.run_id}-{self.name}.{self.format}"
 
 
@@ -108,12 +108,12 @@ def make_filings(store: CenterStore, run_id: int, *, actor: Actor) -> list[Filin
 
     try:
         return store.write(write).result()
-    except IntegrityError:  # another process made the same at the same time
+    except IntegrityError:  # another process made the same document at the same time
         return store.read(lambda c: _made(c, month, run_id, edition))
 
 
 def list_filings(connection: Connection, month: Month, *, actor: Actor) -> list[Filing]:
-    """The documents of a month, oldest first. Others than staff and regulator see the scheme once it is published."""
+    """The documents of a month, oldest first. Others than staff and regulator see only the scheme, once published."""
     actor.require(Permission.SEE_OWN)
     return [f for f in _filings(connection, month) if _may_read(f, actor)]
 
@@ -134,7 +134,7 @@ def read_filing(connection: Connection, number: int, *, actor: Actor) -> tuple[F
 
 
 def hand_out_filing(connection: Connection, number: int, *, actor: Actor, now_ms: int) -> tuple[Filing, Delivered]:
-    """`read_filing`, with an entry in the audit log that the document was given out, and to whom. Raises as it does."""
+    """Read a document and note in the audit log that it was given out, and to whom. Raises as `read_filing`."""
     found, file = read_filing(connection, number, actor=actor)
     detail = {"filing": number, "name": file.name, "sha256": file.sha256}
     subject = str(found.month)

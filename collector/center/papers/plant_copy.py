@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A plant's own copy of a statement for people: tables of its rows as XLSX, and the first of them as PDF.
 
-The cells are those of the CSV files; headings and codes are in words, numbers are numbers. `about`: what the copy is
-of, which run and edition, as pairs of a name and a text.
+The cells are those of the CSV files; headings and codes are words, numbers are numbers. `about`: the copy's month, run
+and edition, as pairs of a name and a text.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ _NUMBERS: Final = NUMBERS | {
     *("debit_yuan", "credit_yuan", "power_mw", "old_final_mwh", "new_initial_mwh"),
 }
 _COUNTS: Final = frozenset({"provisional", "entry", "reverses", "edition", "count"})
-# Columns of inputs whose instants stand as UTC milliseconds in the file; people read them as local times.
+# Columns of inputs with instants as UTC milliseconds in the file; people see local times.
 _INSTANTS: Final = frozenset({"start", "end", "issued", "time", "called"})
 _STATUSES: Final = {**words.STATUSES, "blocked": words.MONTH_BLOCKED}
 
@@ -73,7 +73,7 @@ Table = tuple[Words, Sequence[str], Sequence[Sequence[str]]]  # title, columns, 
 
 
 def copy_xlsx(about: Sequence[tuple[str, str]], tables: Sequence[Table]) -> bytes:
-    """A sheet a table, at most its first SHEET_ROWS rows, behind one that says what this is."""
+    """One sheet per table, at most its first SHEET_ROWS rows, after a sheet about the copy."""
     target = io.BytesIO()
     book = Book(target, about[0][1])
     book.text_sheet("说明", "", (SheetColumn("项目", "text", 24), SheetColumn("内容", "text", 80)), about)
@@ -87,7 +87,7 @@ def copy_xlsx(about: Sequence[tuple[str, str]], tables: Sequence[Table]) -> byte
 
 
 def copy_pdf(about: Sequence[tuple[str, str]], tables: Sequence[Table]) -> bytes:
-    """The tables on A4, in Chinese; only where `why_no_pdf` says nothing against it."""
+    """The tables on A4, in Chinese; call only where `why_no_pdf` gives no reason against it."""
     shown: list[dict[str, Any]] = []
     for (title, _), columns, rows in tables:
         kept = [place for place, name in enumerate(columns) if any(row[place] for row in rows)]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A run's tables as far as one plant goes: its rows of the statement and its evidence, and of the inputs behind them.
+"""The tables of a run for one plant: its rows of the statement, of its evidence, and of the inputs.
 
-A row is the plant's by its column `plant`, else by its unit. What was measured of a unit that changed hands within the
-month is no plant's own; each plant has its lines of it. A row of no plant (totals of areas, findings) is in no table.
+A row is the plant's by its column `plant`, else by its unit. Measured values of a unit that changed hands within the
+month belong to no plant; each plant has its lines of it. Rows of no plant (totals of areas, findings) are left out.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ PLANT_TABLES: Final[dict[str, Words]] = {**_OF_STATEMENT, **_OF_INPUTS}
 
 @dataclass(frozen=True, slots=True)
 class PlantTable:
-    """A plant's rows of a table, cells as they stand in the run's own file of that name."""
+    """A plant's rows of a table, with the cells of the run's own file of that name."""
 
     name: str
     columns: Sequence[str]
@@ -77,7 +77,8 @@ def plant_table(run: OpenedRun, plant: str, name: str) -> PlantTable:
         data = run.statement_file(file)
     else:
         data = read_verified(run.data / file, run.manifest["inputs"][file])
-    rows = csv.reader(io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", newline=""))  # maybe a region's: row by row
+    # row by row: the file may be of a whole region
+    rows = csv.reader(io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", newline=""))
     columns = next(rows)
     return PlantTable(name, columns, list(_own(run, plant, columns, rows)))
 
@@ -92,12 +93,12 @@ def _own(run: OpenedRun, plant: str, columns: Sequence[str], rows: Iterable[Sequ
 
 
 def units_of(run: OpenedRun, plant: str) -> frozenset[str]:
-    """The units that were this plant's, and no other's, in the whole month."""
+    """The units that belonged to this plant alone for the whole month."""
     return frozenset(unit for unit, owner in run.plant_of.items() if owner == plant)
 
 
 def _segments(run: OpenedRun, plant: str) -> Iterator[Sequence[str]]:
-    """By unit, from the file that pages read: the CSV of a region's month has millions of rows."""
+    """Segments by unit, from the file for pages: the CSV of a region's month has millions of rows."""
     for unit in sorted(units_of(run, plant)):
         text = format_traces(Traces(run.segments(unit))).lines.get(SEGMENTS)
         if text is not None:
@@ -105,7 +106,7 @@ def _segments(run: OpenedRun, plant: str) -> Iterator[Sequence[str]]:
 
 
 def plant_csv(table: PlantTable) -> bytes:
-    """A table as the file of the statement or of the inputs has it: UTF-8 without BOM, line feeds."""
+    """A table in the format of the statement's and inputs' files: UTF-8 without BOM, line feeds."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(table.columns)

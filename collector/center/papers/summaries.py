@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The summary for the regulator (Art. 10(6)): what took effect in a year, by month, quarter and year."""
+"""The summary for the regulator (Art. 10(6)): results of a year in effect, by month, quarter and year."""
 
 from __future__ import annotations
 
