@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files that people attach: bounded, of a few kinds told from their bytes, under a name that is safe everywhere.
+"""Files that people attach: bounded, of a few types recognised by their bytes, under a safe name.
 
-The name a person gave says nothing about the content: what a file is, its first bytes and its structure say. Office
-files are looked into without unpacking them: no macros, nothing that swells.
+The name given by a person proves nothing: the first bytes and the structure decide the type. Office files are inspected
+without unpacking them: no macros, no decompression bombs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MAX_UNPACKED_BYTES: Final = 200 * 1024**2
 MAX_MEMBERS: Final = 2000
 MAX_NAME: Final = 120
 _OFFICE: Final = "application/vnd.openxmlformats-officedocument"
-# Media type -> the extension its file gets.
+# Media type -> the suffix of its file.
 EXTENSIONS: Final = {
     "application/pdf": ".pdf",
     "image/png": ".png",
@@ -39,7 +39,7 @@ _TEXTS: Final = ("text/csv", "text/plain")
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A file that may be kept: the name it gets and what it is."""
+    """A file that may be kept, with its safe name and media type."""
 
     name: str
     media_type: str
@@ -47,10 +47,10 @@ class Checked:
 
 
 def check_attachment(name: str, data: bytes) -> Checked:
-    """Look at a file before it is kept.
+    """Check a file before it is kept.
 
     Raises:
-        ConfigError: too large, empty, or none of the kinds that are taken; the remedy is in the message.
+        ConfigError: too large, empty, or of no accepted type; the remedy is in the message.
     """
     safe = safe_name(name)
     if not data:
@@ -78,9 +78,9 @@ def check_attachment(name: str, data: bytes) -> Checked:
 
 
 def safe_name(name: str) -> str:
-    """The last part of a path, without what steers a terminal, a shell, a browser or the reading direction."""
+    """The last part of a path, without characters that control a terminal, a shell, a browser or text direction."""
     last = re.split(r"[/\\]", unicodedata.normalize("NFC", name))[-1]
-    # Cc, Cf: control and format characters, among them those that turn the direction of text; Cs: half a character.
+    # Cc, Cf: control and format characters, including those that reverse the text direction; Cs: half a character.
     kept = "".join(c for c in last if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
     kept = re.sub(r'[<>:"|?*;&%$`\'=+@]', "_", kept).strip(" .-")
     stem, dot, extension = kept.rpartition(".")
@@ -124,7 +124,7 @@ def _office_type(name: str, data: bytes) -> str:
 
 
 def _is_text(data: bytes) -> bool:
-    """UTF-8 or GB18030 without control characters other than line ends and tabs, and no page a browser would run."""
+    """True for UTF-8 or GB18030 text without control characters other than line ends and tabs, and without HTML."""
     for encoding in ("utf-8-sig", "gb18030"):
         try:
             text = data.decode(encoding)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether the books are what was decided: statements, filings, bills, the account, audit chain. Changes nothing."""
+"""Checks the books against the decisions: statements, filings, bills, the account, audit chain. Changes nothing."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ from collector.report.folder import MANIFEST
 from collector.report.manifest import hashes_wrong
 
 _READER = Actor("check", Role.AUDITOR)
-# What reading rows and files may raise that something else has changed.
+# Errors that reading altered rows and files may raise.
 _UNREADABLE: Final = (CollectorError, OSError, ValueError, KeyError, ArithmeticError)
 
 
 def check_months(store: CenterStore) -> list[str]:
-    """Everything found wrong, in words; empty where all is well. Safe beside a running center."""
-    with folder_held(runs_folder(store.directory)):  # no run expires meanwhile
+    """Every problem found, in words; empty where there is none. Safe beside a running center."""
+    with folder_held(runs_folder(store.directory)):  # keeps runs from expiring meanwhile
         return _check_months(store)
 
 
@@ -70,7 +70,7 @@ def _check_months(store: CenterStore) -> list[str]:
 
 
 def _statements(store: CenterStore, read: dict[int, RunStatement]) -> Iterator[str]:
-    """Every run's statement is on disk as the store knows it, and its ledger balances."""
+    """Check that every run's statement on disk is the one in the store, and that its ledger balances."""
     query = select(run.c.id).where(has_statement).order_by(run.c.id)
     for number in store.read(lambda c: c.execute(query).scalars().all()):
         try:
@@ -80,10 +80,10 @@ def _statements(store: CenterStore, read: dict[int, RunStatement]) -> Iterator[s
 
 
 def _run_files(store: CenterStore) -> Iterator[str]:
-    """What every run was made from, priced with and wrote is as it was; also what pages read beside it.
+    """Check the inputs, the rulebook and the output of every run, and its files for pages.
 
-    The day files of a run are not there in a backup, where the lake has them and a restore makes them again, nor of a
-    running month, which lets go of them.
+    The day files of a run are missing in a backup, where the lake has them and a restore links them again, and in a
+    running month, which removes them.
     """
     is_backup = (store.directory / BACKUP_MANIFEST).exists()
     for row in store.read(list_runs):
@@ -114,7 +114,7 @@ def _run_files(store: CenterStore) -> Iterator[str]:
 
 
 def _own_files(store: CenterStore) -> Iterator[str]:
-    """What was disclosed shares no bytes with the lake, and nobody may write it; in a backup it is made so again."""
+    """Check that files of disclosed runs share no bytes with the lake, and are read-only; not in a backup."""
     if (store.directory / BACKUP_MANIFEST).exists():
         return
     disclosed = set(store.read(lambda c: c.execute(select(month_step.c.run_id).distinct()).scalars().all()))
@@ -137,12 +137,12 @@ def _own_files(store: CenterStore) -> Iterator[str]:
 
 
 def _unknown_runs(store: CenterStore) -> Iterator[str]:
-    """Folders of runs that this database knows nothing of. A run is listed before its folder is made."""
+    """Folders of runs that this database does not list. A run is listed before its folder is made."""
     runs = runs_folder(store.directory)
     there = sorted(path for path in runs.glob("*") if not path.name.startswith("."))
     listed = set(store.read(lambda c: c.execute(select(run.c.folder)).scalars().all()))
     for path in there:
-        if path.name not in listed and path.exists():  # one that expired meanwhile is gone
+        if path.name not in listed and path.exists():  # it may have expired meanwhile
             yield tr(
                 "{path}: no run of this store has this folder: was an older database put back, without its files?",
                 path=path,
@@ -150,7 +150,7 @@ def _unknown_runs(store: CenterStore) -> Iterator[str]:
 
 
 def _files_in(folder: Path) -> list[Path]:
-    """Every file; but for those under way to another name."""
+    """Every file except temporary ones, whose names begin with a dot."""
     return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
 
 
@@ -162,7 +162,7 @@ def _altered(path: Path, sha256: str, subject: str) -> Iterator[str]:
 
 
 def _files(store: CenterStore) -> Iterator[str]:
-    """Every filing and every attachment has the bytes its hash names."""
+    """Check the bytes of every filing and every attachment against its hash."""
     for table, name in ((filing, tr("filing")), (attachment, tr("attachment"))):
         ids = store.read(lambda c, t=table: c.execute(select(t.c.id).order_by(t.c.id)).scalars().all())  # type: ignore[misc]
         for number in ids:
@@ -173,7 +173,7 @@ def _files(store: CenterStore) -> Iterator[str]:
 
 
 def _step(store: CenterStore, step: MonthStep, statement: RunStatement | None) -> Iterator[str]:
-    """A step's run is the one that was pinned, and what was filed of it is what it says."""
+    """Check that a step's run is the pinned one, and that its filings agree with it."""
     if statement is None:
         return
     name = tr("step {number} of {month}", number=step.number, month=step.month)

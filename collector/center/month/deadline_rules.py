@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Steps of a month against its calendar (Art. 26-28): what is refused, and what needs a written reason.
+"""Steps of a month against its calendar (Art. 26-28): refused steps, and steps that need a written reason.
 
-Refused: disclosing a month that is not over, or a run made before it was; nobody's reason makes a part of a month its
-result. With a reason: disclosing late, filing while plants may still ask or late, and any of them where the calendar
-of the year is missing. Publication is the regulator's: the duties show it late, the center gives no reason for it.
+Refused: disclosing a month that is not over, or a run made before its end; no reason makes a part of a month its
+result. With a reason: disclosing late, filing while plants may still ask or late, and any of them where the calendar of
+the year is missing. Publication is the regulator's: the duties show it late, the center gives no reason for it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _FIRST: Final = (MonthStage.TRIAL, MonthStage.CORRECTION)
 
 
 def refuse_unfinished(month: Month, after: MonthStage, run: Any, now_ms: int) -> None:
-    """Refuse to disclose what can't be the month's result yet.
+    """Refuse to disclose a run that can't be the month's result yet.
 
     Raises:
         StoreError: the month is not over, or its run was made before it was.
@@ -46,7 +46,7 @@ def refuse_unfinished(month: Month, after: MonthStage, run: Any, now_ms: int) ->
 def against_calendar(
     connection: Connection, state: MonthState, after: MonthStage, days: DutyDays, now_ms: int
 ) -> tuple[str, ...]:
-    """In what a step taken now goes against the calendar, in words; empty where it doesn't."""
+    """The ways in which a step taken now violates the calendar, in words; empty where it does not."""
     disclosing = after is MonthStage.DISCLOSED and state.state in _FIRST
     if not disclosing and after is not MonthStage.FILED:
         return ()

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which days an edition of a month is bound to (Art. 26-28).
+"""The due days of an edition of a month (Art. 26-28).
 
-A month's first edition goes by the days of the month after it. A correction is settled with the results that are
-disclosed next: an edition opened before the disclosure day of some month goes by that month's days. The text has no
-calendar for corrections; this keeps every plant its full time to ask, and brings no second set of days.
+A month's first edition follows the days of the month after it. A correction is settled with the next disclosed results:
+an edition opened before the disclosure day of some month follows that month's days. The text has no calendar for
+corrections; this keeps every plant its full time to ask, and needs no second set of days.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collector.settlement.rulebook.calendar import Duties, DutyDays, compute_dut
 
 @dataclass(frozen=True, slots=True)
 class Cycle:
-    """The days of an edition; `month` is whose days they are."""
+    """The due days of an edition. `month`: the month to which these days belong."""
 
     month: Month
     duties: Duties
@@ -31,7 +31,7 @@ class Cycle:
 
 
 def cycle_of(connection: Connection, month: Month, edition: int, days: DutyDays) -> Cycle:
-    """The days an edition goes by.
+    """The due days of an edition.
 
     Raises:
         RuleError: the calendar does not know a year that is needed, or the rulebook lacks one of its values.
@@ -43,13 +43,13 @@ def cycle_of(connection: Connection, month: Month, edition: int, days: DutyDays)
         for step in all_steps(connection, month)
         if step.edition == edition and step.state is MonthStage.CORRECTION
     )
-    # A result of the month before is disclosed this month; if that day is over, the next one counts.
+    # Results of the month before are disclosed in this month; after that day, the next disclosure counts.
     found = _cycle(month_before(opened), days)
     return found if opened <= found.disclosure else _cycle(Month(opened.year, opened.month), days)
 
 
 def month_before(day: date) -> Month:
-    """The month before that of a day: whose results are worked on then."""
+    """The month before a day's month: its results are worked on in that month."""
     return Month(day.year - (day.month == 1), (day.month - 2) % 12 + 1)
 
 

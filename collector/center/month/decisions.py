@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The register of decisions: everything two people decided, every ruling on an appeal, every reading adopted.
+"""The register of decisions: every decision of two people, every ruling on an appeal, every reading adopted.
 
-Nothing is kept for it: it is read from the proposals, the reviews, and the manifests of the runs that were disclosed.
+The register has no table: it is read from the proposals, the reviews, and the manifests of the disclosed runs.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ READING: Final = "reading"
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A decision. `outcome`: granted, refused or open; of a reading, what is adopted.
+    """A decision. `outcome`: granted, refused or open; for a reading, the adopted one.
 
-    `office`: of a ruling, the office that rules on disputes of the area (Art. 29), as the register names it.
-    `text` says all of it, for programs; people read its parts: the `note` and the `content` that was proposed.
+    `office`: for a ruling, the office that rules on disputes of the area (Art. 29), from the register. `text` has
+    everything, for programs; people read its parts: the `note` and the `content` of the proposal.
     """
 
     at_ms: int
@@ -53,7 +53,7 @@ COLUMNS: Final = ("at", "kind", "subject", "outcome", "prepared_by", "decided_by
 
 
 def list_decisions(connection: Connection, *, actor: Actor) -> list[Decision]:
-    """Every decision, oldest first; what waits for one stands at the time it was prepared."""
+    """Every decision, oldest first; an open one at the time of its proposal."""
     actor.require(Permission.SEE_ALL)
     found = [*_proposals(connection), *_rulings(connection), *_readings(connection)]
     return sorted(found, key=lambda d: (d.at_ms, d.kind, d.subject))
@@ -96,7 +96,7 @@ def _rulings(connection: Connection) -> Iterator[Decision]:
             if event.kind in outcomes:
                 subject, outcome = f"review {review.id}", outcomes[event.kind]
                 told = (event.document, event.text, review.office)
-                # An appeal that came by letter was noted by who ruled; asked had the plant.
+                # A regulator who ruled noted the appeal by letter; the plant made it.
                 by = appealed[-1] if appealed[-1] != event.who else review.submitted_by
                 yield Decision(event.at_ms, RULING, subject, outcome, by, event.who, *told, note=event.text)
 

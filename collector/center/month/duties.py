@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The duties of a month with what became of them: done, open or late; days left; where they clash (Art. 26-28).
+"""The duties of a month with their status: done, open or late; days left; clashes between them (Art. 26-28).
 
-When something is due comes from the calendar, whether it was done from the month's own history. Reviews show the days
-that are left for asking; each question has an answer of its own to be given.
+Due days come from the calendar, the status from the month's own history. For reviews the days left to ask are shown;
+each question has an answer of its own.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ PASSED: Final = "passed"
 
 @dataclass(frozen=True, slots=True)
 class DutyRow:
-    """Something due for a month. `status`: done, open, late (not done though the day is over), or passed: the end of
-    the time to ask, which nobody does.
+    """A duty of a month.
 
-    `days_left`, `working_days_left`: until the due day, that day not counted; negative once it is over, None when done.
-    `done_late`: it was done after its day. `review_id`: whose answer it is.
+    `status`: done, open, late (not done though the day is over), or passed: the end of the time to ask, which nobody
+    does. `days_left`, `working_days_left`: until the due day, which is not counted; negative once it is over, None when
+    done. `done_late`: it was done after its day. `review_id`: the review to answer.
     """
 
     id: str
@@ -83,7 +83,7 @@ def duties_of(
 
 
 def months_due(connection: Connection, now_ms: int) -> list[Month]:
-    """The months somebody has duties for: the last one, and those that took a step and are not published yet."""
+    """The months with duties: the last one, and those with a step that are not published yet."""
     last = month_before(local_day(now_ms))
     begun = {Month.parse(text) for text in connection.execute(select(month_step.c.month).distinct()).scalars()}
     unfinished = {m for m in begun if month_state(connection, m).state is not MonthStage.PUBLISHED}
@@ -154,14 +154,14 @@ def _row(
 
 
 def _working_days(today: date, due: date, days: DutyDays) -> int:
-    """Working days after `today` up to and with `due`; after it, the working days gone by, negative."""
+    """Working days after `today` up to and including `due`; after it, the working days since, negative."""
     first, last = min(today, due), max(today, due)
     count = sum(days.working.is_working(first + timedelta(days=n)) for n in range(1, (last - first).days + 1))
     return count if due >= today else -count
 
 
 def _clashes(cycle: Cycle, reviews: Iterable[Review]) -> Iterator[str]:
-    """Those of the calendar, but for its example of an answer: here the answers that are really due are looked at."""
+    """Clashes of the calendar, without its example of an answer: here the real due days of answers are checked."""
     for clash in cycle.duties.clashes:
         if not clash.startswith("answer to a question"):
             yield clash

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether the inputs a run was made of are still those in force: what changed since, by whom, when.
+"""Changes in the inputs of a run since it was made: what, by whom, when.
 
-First what came in since the run began is asked for, which an index finds; where nothing did, that is the answer. What
-did is left away again where the month's table is still, byte for byte, the run's: a delivery of another month, or one
-that was taken back. A plan is too large for that; a delivery of it counts where the time of its rows meets the month.
+An index finds the inputs that arrived since the run began; without any, nothing has changed. An arrival is dropped
+again where the month's table is still, byte for byte, the run's: a delivery for another month, or one that was undone.
+A plan is too large for that comparison; a delivery of it counts where the time of its rows overlaps the month.
 """
 
 from __future__ import annotations
@@ -36,9 +36,10 @@ _TOO_LARGE: Final = "plan"
 
 @dataclass(frozen=True, slots=True)
 class InputChange:
-    """What a run does not have. `kind`: an import kind, records or rulebook; `subject`: the file, or the plant.
+    """A change that a run does not include.
 
-    `who`: the account that did it, the plant for its records, empty for the rulebook's files. `what` in words.
+    `kind`: an import kind, records or rulebook; `subject`: the file, or the plant. `who`: the account of the change,
+    the plant for its records, empty for the rulebook's files. `what`: in words.
     """
 
     kind: str
@@ -49,7 +50,7 @@ class InputChange:
 
 
 def changes_since(store: CenterStore, run: RunRow, *, rulebook: Path) -> list[InputChange]:
-    """What changed in the inputs of a run since it was made, newest first; nothing for one that settles nothing."""
+    """The changes in the inputs of a run since it was made, newest first; none for a kind that is never disclosed."""
     if run.kind in NEVER_DISCLOSED or run.began_ms is None:
         return []
     month, began_ms = Month.parse(run.month), run.began_ms
@@ -64,7 +65,7 @@ def changes_since(store: CenterStore, run: RunRow, *, rulebook: Path) -> list[In
 
 
 def _deliveries(connection: Connection, month: Month, since_ms: int) -> Iterator[InputChange]:
-    """Imports made or taken back since, that may touch the month."""
+    """Imports made or undone since, that may touch the month."""
     span = month.interval
     meets = and_(
         imported.c.first_ms < span.end_ms + AFTER_DAYS * DAY_MS,
@@ -83,7 +84,7 @@ def _deliveries(connection: Connection, month: Month, since_ms: int) -> Iterator
 
 
 def _is_same(connection: Connection, store: CenterStore, month: Month, kind: str, inputs: dict[str, str]) -> bool:
-    """Whether a kind's table of the month is the very one of the run."""
+    """True if a kind's table of the month is exactly the one of the run."""
     if kind == REGISTER:
         register = current_register(connection)
         return register is not None and hashlib.sha256(register).hexdigest() == inputs.get(REGISTER_FILE)
@@ -93,7 +94,7 @@ def _is_same(connection: Connection, store: CenterStore, month: Month, kind: str
 
 
 def _days(connection: Connection, month: Month, run_id: int, since_ms: int) -> Iterator[InputChange]:
-    """Days whose file is not the one the run pinned, or that wait to be sealed again; a row a plant."""
+    """Days whose current file is not the one the run pinned, or that wait to be sealed again; one row per plant."""
     inside = lake_file.c.day.startswith(f"{month}-")
     mine = and_(run_file.c.run_id == run_id, run_file.c.plant == lake_file.c.plant, run_file.c.name == lake_file.c.name)
     resealed = (

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is to be done next with a month: the one thing that leads on, and what else may be done instead.
+"""The next step of a month, and the other steps that are possible.
 
-The way on is the one of Art. 26-28: settled, disclosed, filed, effective, published. Going back (another run, a
-correction) is never what comes first. A step says beforehand what reason it needs, and why it can't be taken yet.
+The order is that of Art. 26-28: settled, disclosed, filed, effective, published. Going back (another run, a correction)
+is never first. Each step tells in advance the reason it needs, and why it can't be taken yet.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ _ON: Final = {
 
 
 class Doing(StrEnum):
-    """What kind of thing comes next."""
+    """The kinds of next step."""
 
     SETTLE = "settle"
     MAKE_FILINGS = "make_filings"
     STEP = "step"
-    DONE = "done"  # published: nothing more is to be done
+    DONE = "done"  # published: nothing is left to do
 
 
 @dataclass(frozen=True, slots=True)
 class PossibleStep:
-    """A step that may be proposed. `runs`: those it may be about, the likeliest first.
+    """A step that may be proposed. `runs`: the runs it may be about, the likeliest first.
 
-    `reasons`: in what the likeliest needs a stated reason, in words; `not_yet`: why it can't be proposed today, or "".
+    `reasons`: why the likeliest needs a stated reason, in words; `not_yet`: why it can't be proposed today, or "".
     """
 
     transition: Transition
@@ -63,13 +63,13 @@ class PossibleStep:
 
     @property
     def may_be_proposed(self) -> bool:
-        """Whether there is a run for it, and nothing that forbids it today."""
+        """True if there is a run for it, and nothing forbids it today."""
         return bool(self.runs) and not self.not_yet
 
 
 @dataclass(frozen=True, slots=True)
 class NextStep:
-    """What comes next. `step`: of STEP; `others`: the other steps, which one has to look for."""
+    """The next step. `step`: for STEP; `others`: the other steps, shown less prominently."""
 
     doing: Doing
     step: PossibleStep | None
@@ -79,7 +79,7 @@ class NextStep:
 def next_step(
     connection: Connection, state: MonthState, runs: Sequence[RunRow], days: DutyDays | None, now_ms: int
 ) -> NextStep:
-    """What is to be done next. `runs`: the month's, newest first; `days` None: the rulebook can't be read."""
+    """The next step of a month. `runs`: the month's, newest first; `days` None: the rulebook can't be read."""
     known = [run for run in runs if run.state is RunState.DONE and run.kind not in NEVER_DISCLOSED]
     possible = [_possible(connection, state, t, known, days, now_ms) for t in transitions_from(state.state)]
     on = _ON.get(state.state)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What stands between a month and its end, counted, and how much money each of it is about.
+"""Everything open between a month and its end, counted, with the money each item concerns.
 
-A month is never shown as having nothing open because nobody looked: where there is no run, that is what is open.
+A month never appears complete only because nothing was computed: without a run, the missing run is the open item.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from collector.settlement.statement import AreaRow, Line, LineStatus
 
 @dataclass(frozen=True, slots=True)
 class OpenItem:
-    """Something open. `count`: how many; `yuan`: what it is about, None where nobody can say; `path`: below the month.
+    """Something open. `count`: number of cases; `yuan`: the amount concerned, None where unknown.
 
-    `text`: in words, with what `yuan` means.
+    `path`: below the month. `text`: in words, with the meaning of `yuan`.
     """
 
     code: str
@@ -39,7 +39,7 @@ class OpenItem:
 
 @dataclass(frozen=True, slots=True)
 class LateUnits:
-    """Units with a validation finding that stands open, and days of plants that did not come at all."""
+    """Units with an open validation finding, and plants with a day without any records."""
 
     findings: int
     units: frozenset[str]
@@ -47,7 +47,7 @@ class LateUnits:
 
 
 def look_at_records(connection: Connection, month: Month, now_ms: int) -> LateUnits:
-    """Open findings of a month, and the plants from which a day that is over has no record at all."""
+    """Open findings of a month, and the plants with a finished day without any record."""
     first, end = month.first_day.isoformat(), min(month.next().first_day, local_day(now_ms)).isoformat()
     inside = (finding.c.day >= first) & (finding.c.day < month.next().first_day.isoformat())
     stands = inside & finding.c.closed_ms.is_(None)
@@ -71,7 +71,7 @@ def open_items(
     missing: Collection[str],
     reviews: Collection[Review],
 ) -> Iterator[OpenItem]:
-    """Everything open of a month, in the order in which it is worked off. `missing`: kinds never delivered."""
+    """Everything open of a month, in the order of work. `missing`: kinds never delivered."""
     if run is None:
         yield OpenItem("no_run", 1, None, tr("not settled yet: no run of the month"), "")
     if missing:
@@ -117,13 +117,13 @@ def _some(names: Iterable[str], most: int = 5) -> str:
 
 
 def _paid(lines: Iterable[Line]) -> Decimal | None:
-    """None where there is no line: without a run nobody knows what is paid."""
+    """The sum of the lines' amounts; None without any, as without a run the amount is unknown."""
     paid = [line.amount_yuan for line in lines if line.amount_yuan is not None]
     return sum(paid, Decimal("0.00")) if paid else None
 
 
 def _spread(lines: Iterable[Line]) -> Decimal | None:
-    """How far apart the bounds of lines are; None where an upper one is open, or none has any."""
+    """The sum of the distances between lines' bounds; None where an upper bound is open, or no line has bounds."""
     bounds = [(line.low_yuan, line.high_yuan) for line in lines if line.low_yuan is not None]
     apart = [high - low for low, high in bounds if low is not None and high is not None]
     return sum(apart, Decimal("0.00")) if apart and len(apart) == len(bounds) else None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What granting a review would do to every plant, seen before it is granted: its remedy tried on the run it names."""
+"""The effect of granting a review on every plant, before the decision: its remedy tried on the run it names."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from collector.sheets.files import Delivered
 
 
 def try_review(store: CenterStore, number: int, *, actor: Actor, note: str = "", executor: str = "") -> RunRow:
-    """Settle the run a review is about with the remedies beside it; the what-if run is kept with the review.
+    """Settle the run of a review with its remedies; the what-if run is kept with the review.
 
     Raises:
         Denied: the actor may not settle.
-        StoreError: no remedy lies beside the review.
-        ConfigError: a remedy is no file of its kind; the run's row says so.
+        StoreError: the review has no remedy.
+        ConfigError: a remedy is no valid file of its kind; the run's row says so.
     """
     return ask_to_try(store, number, actor=actor, note=note, executor=executor).ended()
 
@@ -34,11 +34,11 @@ def try_review(store: CenterStore, number: int, *, actor: Actor, note: str = "",
 def ask_to_try(
     store: CenterStore, number: int, *, actor: Actor, note: str = "", executor: str = ""
 ) -> AskedRun[MadeRun]:
-    """Ask for such a run; nothing is begun yet.
+    """Request a trial run of a review; nothing is begun yet.
 
     Raises:
         Denied: the actor may not settle.
-        StoreError: no remedy lies beside the review.
+        StoreError: the review has no remedy.
     """
     actor.require(Permission.SETTLE)
     found = store.read(lambda c: review_by_id(c, number, actor=actor))
@@ -64,7 +64,7 @@ def ask_to_try(
 
 
 def effect_of_review(store: CenterStore, number: int, *, actor: Actor) -> tuple[PlantEffect, ...]:
-    """What the last trial of a review does to every plant; empty where it was not tried yet.
+    """The effect of a review's last trial on every plant; empty where it was not tried yet.
 
     Raises:
         Denied: the actor sees one plant only, and this shows all.

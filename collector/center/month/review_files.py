@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files beside a review: evidence of whoever takes part, and remedies: the inputs that change if it is granted."""
+"""Files of a review: evidence from all sides, and remedies: the inputs that change if it is granted."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def attach(
     now_ms: int,
     input_kind: str = "",
 ) -> int:
-    """Put a file beside a review that is still open: evidence, or with `input_kind` the remedy as a file to import.
+    """Attach a file to an open review: evidence, or with `input_kind` the remedy as a file to import.
 
     Raises:
         Denied: another plant's review; a remedy by somebody who may not answer reviews.
-        ConfigError: the file is not one that is taken.
-        StoreError: the review is closed or has too much beside it, or an unknown kind of input.
+        ConfigError: the file is of no accepted type.
+        StoreError: the review is closed or has too many files, or an unknown kind of input.
     """
     actor.require(Permission.REVIEW_ANSWER if input_kind or actor.plant is None else Permission.REVIEW_SUBMIT)
     found = lock_review(connection, number, actor=actor)
@@ -81,9 +81,9 @@ def attach(
 
 
 def carry_out(store: CenterStore, number: int, *, actor: Actor, rules: InputRules | None, now_ms: int) -> list[int]:
-    """Import the remedies of a granted review in the place of what they conflict with; their imports' numbers.
+    """Import the remedies of a granted review in place of conflicting rows; returns the imports' numbers.
 
-    All or nothing: where one is refused, those before it are taken back.
+    All or nothing: where one is refused, those before it are undone.
 
     Raises:
         Denied: the role may not import, or not prepare.
@@ -110,14 +110,14 @@ def carry_out(store: CenterStore, number: int, *, actor: Actor, rules: InputRule
         ).result()
     except CollectorError:
         for each in reversed(done):
-            # Without the limits: what was in force a moment ago is back, whatever the rulebook says of it by now.
+            # Without limits: rows that were in force a moment ago come back, whatever the rulebook says of them now.
             take_back(store, each, actor=actor, reason=f"{subject}: not carried out", rules=None)
         raise
     return done
 
 
 def remedies_of(connection: Connection, number: int, *, actor: Actor) -> list[tuple[str, str, bytes]]:
-    """The input changes a review asks for, as (kind, file name, bytes): what a what-if run takes on top of its base."""
+    """The input changes of a review, as (kind, file name, bytes): the changes of a what-if run on its base."""
     found = review_by_id(connection, number, actor=actor)
     wanted = [each.id for each in found.attachments if each.purpose == REMEDY]
     query = select(attachment).where(attachment.c.id.in_(wanted)).order_by(attachment.c.id)

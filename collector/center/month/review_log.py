@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reviews (复核申请, Art. 27) as they stand, read from what was asked and everything that happened since."""
+"""The state of reviews (复核申请, Art. 27), read from the request and all its events."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from collector.model.interval import Month
 
 
 class EventKind(StrEnum):
-    """What can happen to a review."""
+    """The kinds of event of a review."""
 
-    ADMITTED = "admitted"  # a late one is examined after all
+    ADMITTED = "admitted"  # a late review is examined after all
     ANSWERED = "answered"
     GRANTED = "granted"
     REFUSED = "refused"
@@ -31,12 +31,12 @@ class EventKind(StrEnum):
     RULED_GRANTED = "ruled_granted"
     RULED_REFUSED = "ruled_refused"
     WITHDRAWN = "withdrawn"
-    TRIED = "tried"  # a what-if run showed what granting it would do
-    CARRIED_OUT = "carried_out"  # an import or a run did what was granted
+    TRIED = "tried"  # a what-if run showed the effect of granting it
+    CARRIED_OUT = "carried_out"  # an import or a run carried it out
 
 
 class ReviewState(StrEnum):
-    """Where a review stands."""
+    """The states of a review."""
 
     LATE = "late"
     ASKED = "asked"
@@ -60,7 +60,7 @@ REVIEW_WORDS: Final = {
     ReviewState.RULED_REFUSED: ("裁决不予支持", "refused by ruling"),
     ReviewState.WITHDRAWN: ("已撤回", "withdrawn"),
 }
-# Only these leave the state as it is.
+# These events do not change the state.
 _BESIDE: Final = frozenset({EventKind.TRIED, EventKind.CARRIED_OUT})
 GRANTED_STATES: Final = frozenset({ReviewState.GRANTED, ReviewState.RULED_GRANTED})
 REMEDY: Final = "remedy"
@@ -69,7 +69,7 @@ _UNDECIDED: Final = frozenset({ReviewState.ASKED, ReviewState.ANSWERED, ReviewSt
 
 @dataclass(frozen=True, slots=True)
 class ReviewEvent:
-    """Something that happened to a review."""
+    """An event of a review."""
 
     number: int
     kind: EventKind
@@ -84,7 +84,7 @@ class ReviewEvent:
 
 @dataclass(frozen=True, slots=True)
 class AttachmentFacts:
-    """A file beside a review, without its bytes. `input_kind`: of a remedy, as what it would be imported."""
+    """An attachment of a review, without its bytes. `input_kind`: for a remedy, the kind of its import."""
 
     id: int
     purpose: str
@@ -99,10 +99,11 @@ class AttachmentFacts:
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """A request to look again at a line of a disclosed run, and what became of it.
+    """A request to review a line of a disclosed run, with its events.
 
-    `claim_kind`: yuan or quantity; `line_value`: what the run says of it. `answer_due` moves when a late one is taken.
-    `office`: who rules on a dispute about it, as the register in force names it for the area (Art. 29); else empty.
+    `claim_kind`: yuan or quantity; `line_value`: the run's value of it. `answer_due` moves when a late review is
+    admitted. `office`: the one that rules on a dispute about it, from the register in force for the area (Art. 29);
+    else empty.
     """
 
     id: int
@@ -132,17 +133,17 @@ class Review:
 
     @property
     def answered_ms(self) -> int | None:
-        """When it was answered first."""
+        """The time of its first answer."""
         return next((e.at_ms for e in self.events if e.kind is EventKind.ANSWERED), None)
 
     @property
     def carried_out(self) -> bool:
-        """Whether what was granted was done."""
+        """True if a granted review was carried out."""
         return any(event.kind is EventKind.CARRIED_OUT for event in self.events)
 
     @property
     def is_open(self) -> bool:
-        """Whether something is still to be decided or done."""
+        """True if something is still to be decided or carried out."""
         return self.state in _UNDECIDED or (self.state in GRANTED_STATES and not self.carried_out)
 
 
@@ -214,7 +215,7 @@ def _reviews(connection: Connection, where: Any) -> list[Review]:
 
 
 def _offices(connection: Connection) -> dict[str, str]:
-    """The office that rules on disputes by area, of those whose register row names one: its last row that does."""
+    """The office that rules on disputes, by area, from the register: the area's last row that names one."""
     known = known_register(connection)
     states = () if known is None or known.register is None else known.register.areas
     return {state.id: state.regulator for state in states if state.regulator}
@@ -251,7 +252,7 @@ def _review(row: Any, events: list[Any], files: list[AttachmentFacts], office: s
 
 
 def state_after(late: bool, kinds: Collection[EventKind]) -> ReviewState:
-    """Where a review stands after its events."""
+    """The state of a review after its events."""
     state = ReviewState.LATE if late else ReviewState.ASKED
     for kind in kinds:
         if kind is EventKind.ADMITTED:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reviews (复核申请): asked by a plant, answered in time, decided by two, appealed to the regulator.
+"""Reviews (复核申请): requested by a plant, answered in time, decided by two people, appealed to the regulator.
 
 Source: Art. 27: a plant in doubt asks by a day of the month; the center checks and answers within some working days of
-receipt (both in the rulebook); who still disagrees appeals to the regulator, who coordinates or rules (Art. 29). One
-asked later is kept and marked late: it is examined where an operator takes it with a reason. What is granted is done by
-an import or a run that is named.
+receipt (both in the rulebook); a plant that still disagrees appeals to the regulator, who coordinates or rules (Art.
+29). A later request is kept and marked late: it is examined if an operator admits it with a reason. A granted review is
+carried out by a named import or run.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from collector.center.runs.run_statement import RunLine, load_run_statement
 from collector.model.interval import Month, local_day
 from collector.settlement.rulebook.calendar import DutyDays
 
-MAX_OPEN: Final = 500  # of a plant and month: nobody fills the store
+MAX_OPEN: Final = 500  # of a plant and month, so that nobody fills the store
 _DISPUTABLE: Final = (ReviewState.ANSWERED, ReviewState.REFUSED, ReviewState.GRANTED, ReviewState.LATE)
 _NUMBER: Final = re.compile(r"\d{1,12}(\.\d{1,6})?\Z", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class ReviewRequest:
-    """What a plant asks: at which line of which run, at which time, what it claims (`yuan` or `quantity`), and why."""
+    """A plant's request: line and run, time, its claim (`yuan` or `quantity`), and the reason."""
 
     run_id: int
     unit: str
@@ -61,13 +61,13 @@ def submit_review(
     now_ms: int | None = None,
     then: Callable[[Connection, int], None] | None = None,
 ) -> int:
-    """Ask for a review of a line of one's own plant in a disclosed run; its number.
+    """Request the review of a line of one's own plant in a disclosed run; returns its number.
 
-    `then`: what belongs to it, in the same transaction; it is given the number.
+    `then`: writes more in the same transaction, given the number.
 
     Raises:
         Denied: the role may not ask, the line is another plant's, or the run is not disclosed.
-        StoreError: there is no such line, or what is asked can't be.
+        StoreError: there is no such line, or the request is invalid.
         RuleError: the calendar does not know the year, or the rulebook lacks one of its values.
     """
     actor.require(Permission.REVIEW_SUBMIT)
@@ -140,7 +140,7 @@ def _insert_review(
     assert key is not None
     number = int(key[0])
     audit_review(connection, actor, "review.submit", number, values, now_ms)
-    # After the audit entry, whose lock lets only one at a time find the month not yet in review.
+    # After the audit entry, whose lock lets one request at a time find the month not yet in review.
     if today <= deadline:
         begin_review(connection, month, actor=actor, now_ms=now_ms)
     return number
@@ -158,7 +158,7 @@ def admit_review(
 
 
 def answer_review(connection: Connection, number: int, *, actor: Actor, text: str, now_ms: int) -> None:
-    """Answer what was asked (Art. 27: checked, and answered in time); may be done again."""
+    """Answer a review (Art. 27: checked, and answered in time); may be done again."""
     actor.require(Permission.REVIEW_ANSWER)
     found = _in_state(connection, number, actor, ReviewState.ASKED, ReviewState.ANSWERED)
     _append(connection, found, EventKind.ANSWERED, actor=actor, now_ms=now_ms, text=_needed(text))
@@ -167,7 +167,7 @@ def answer_review(connection: Connection, number: int, *, actor: Actor, text: st
 def propose_decision(
     connection: Connection, number: int, *, actor: Actor, granted: bool, text: str, now_ms: int
 ) -> int:
-    """Prepare the decision of a review for another person to approve; the proposal's number."""
+    """Prepare the decision of a review for another person to approve; returns the proposal's number."""
     actor.require(Permission.REVIEW_ANSWER)
     found = _in_state(connection, number, actor, ReviewState.ASKED, ReviewState.ANSWERED)
     content = {"outcome": "granted" if granted else "refused", "text": _needed(text), "month": str(found.month)}
@@ -219,7 +219,7 @@ def escalate_review(connection: Connection, number: int, *, actor: Actor, text: 
 
 
 def may_be_appealed(found: Review, now_ms: int) -> bool:
-    """Whether a review is in dispute: answered or decided, left aside as late, or not answered in time (Art. 27)."""
+    """True if a review is in dispute: answered or decided, not examined as late, or not answered in time (Art. 27)."""
     overdue = found.state is ReviewState.ASKED and local_day(now_ms) > found.answer_due
     return overdue or found.state in _DISPUTABLE
 
@@ -237,11 +237,11 @@ def rule_on_appeal(
 ) -> None:
     """Decide an appeal as the regulator, with the number of the ruling (Art. 29).
 
-    `appeal`: number or date of the plant's letter, where it appealed to the regulator itself and not by way of the
-    center (Art. 27 sends it there): it is noted with the review, which must be one that could be appealed now.
+    `appeal`: number or date of the plant's letter, where it appealed to the regulator directly and not through the
+    center (Art. 27 sends it there): it is recorded with the review, which must be one that could be appealed now.
 
     Raises:
-        Denied: not the regulator, or a person who had a hand in the review.
+        Denied: not the regulator, or a person who had a part in the review.
         StoreError: there is no appeal, or the document is not named.
     """
     actor.require(Permission.REGULATE)
@@ -265,7 +265,7 @@ def rule_on_appeal(
 
 
 def withdraw_review(connection: Connection, number: int, *, actor: Actor, text: str = "", now_ms: int) -> None:
-    """Take a review or its appeal back, before it is decided for good."""
+    """Withdraw a review or its appeal, before the final decision."""
     actor.require(Permission.REVIEW_SUBMIT)
     states = (ReviewState.LATE, ReviewState.ASKED, ReviewState.ANSWERED, ReviewState.APPEALED)
     found = _in_state(connection, number, actor, *states)
@@ -282,10 +282,10 @@ def link_remedy(
     text: str = "",
     now_ms: int,
 ) -> None:
-    """Name the import or the run that carries a granted review out.
+    """Record the import or the run that carries out a granted review.
 
     Raises:
-        StoreError: the review is not granted, neither or both are named, or what is named is not there.
+        StoreError: the review is not granted, neither or both are named, or the named one does not exist.
     """
     actor.require(Permission.PREPARE)
     found = _in_state(connection, number, actor, *GRANTED_STATES)
@@ -309,14 +309,14 @@ def link_remedy(
 
 
 def note_what_if(connection: Connection, number: int, *, actor: Actor, run_id: int, now_ms: int) -> None:
-    """Keep with a review the what-if run that shows what granting it would do to every plant."""
+    """Record with a review the what-if run that shows the effect of granting it on every plant."""
     actor.require(Permission.SETTLE)
     found = lock_review(connection, number, actor=actor)
     _append(connection, found, EventKind.TRIED, actor=actor, now_ms=now_ms, text="", links=(None, run_id))
 
 
 def bounded_text(text: str) -> str:
-    """A text a person wrote: no control characters but line ends and tabs, and not without end."""
+    """A text written by a person: bounded, and without control characters other than line ends and tabs."""
     kept = "".join(c for c in text.replace("\r\n", "\n").strip() if c.isprintable() or c in "\n\t")
     if len(kept) > MAX_TEXT:
         raise StoreError(
@@ -334,7 +334,7 @@ def _needed(text: str) -> str:
 
 def _month_of_run(connection: Connection, run_id: int, actor: Actor) -> str:
     month = connection.execute(select(run.c.month).where(run.c.id == run_id)).scalar()
-    # Whether the run exists at all is nobody's business before it is disclosed.
+    # Before a disclosure, a plant is not told whether the run exists.
     if month is None or run_id not in disclosed_runs(connection, Month.parse(month)):
         raise Denied(tr("run {run_id} is not disclosed", run_id=run_id), subject=actor.name)
     return str(month)
@@ -360,7 +360,7 @@ def _find_line(store: CenterStore, request: ReviewRequest, actor: Actor) -> RunL
     for line in load_run_statement(store, request.run_id).lines:
         if (line.unit, line.service) == (request.unit, request.service) and actor.may_see(line.plant):
             return line
-    # Another plant's line and one that is not there are told apart to nobody.
+    # The error is the same for another plant's line and for one that does not exist.
     raise Denied(
         tr(
             "run {run_id} has no line {unit}/{service} of your plant",
@@ -379,7 +379,7 @@ def _said(line: RunLine, claim_kind: str) -> str:
 
 
 def lock_review(connection: Connection, number: int, *, actor: Actor) -> Review:
-    """A review that nobody else acts on until the commit; without this, of two at once one would break off midway."""
+    """A review, locked until the commit; without the lock, of two acts at once one would fail midway."""
     connection.execute(select(review.c.id).where(review.c.id == number).with_for_update())
     return review_by_id(connection, number, actor=actor)
 
@@ -407,7 +407,7 @@ def _append(
     proposal_id: int | None = None,
     links: tuple[int | None, int | None] = (None, None),
 ) -> None:
-    """The next event of a review; its number is taken once only, so that of two at once the second fails."""
+    """Append the next event of a review; its number is unique, so that of two appends at once the second fails."""
     values: dict[str, Any] = {
         "review_id": found.id,
         "number": len(found.events) + 1,

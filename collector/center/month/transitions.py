@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The steps of a month: which may follow which, by what article, who prepares and who approves, what must be there.
+"""The steps of a month: allowed order, articles, who prepares and who approves, and the conditions.
 
-A step is proposed by one person and approved by another (four eyes); it is about one run, pinned by its result hash.
-What was proposed counts only while the month still stands where it stood: of two steps approved at once one is taken.
-A step against the calendar needs a written reason (`timing`).
+A step is proposed by one person and approved by another (four eyes); it is about one run, pinned by its result hash. A
+proposal is valid only while the month is still in the same state: of two steps approved at once one is taken. A step
+against the calendar needs a written reason (`timing`).
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ MAX_TEXT: Final = 4000
 
 
 class Need(StrEnum):
-    """What must be so for a step."""
+    """The conditions of a step."""
 
     ANOTHER_RUN = "another_run"  # a run of the month that is not the present one
-    SAME_RUN = "same_run"  # the run the month stands on
+    SAME_RUN = "same_run"  # the run the month is based on
     REASON = "reason"
     FILINGS = "filings"  # the three documents were made of the run
     NOTHING_OPEN = "nothing_open"  # or a reason: see `what_stands_open`
@@ -56,7 +56,7 @@ class Need(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """A step that is allowed. `kind`: which kind of proposal it is, which says who prepares and who approves it."""
+    """An allowed step. `kind`: the kind of its proposal, which decides who prepares and who approves it."""
 
     before: MonthStage
     after: MonthStage
@@ -130,7 +130,7 @@ def prepare_step(
     reason: str = "",
     document: str = "",
 ) -> int:
-    """`propose_step` on a store: files of a run that is to be disclosed are made its own first. Raises as that, and:
+    """`propose_step` on a store; for a disclosure, the run's files are first made its own. Raises as that, and:
 
     Raises:
         Altered: a file of the run is not the one it was made from.
@@ -160,14 +160,14 @@ def propose_step(
     reason: str = "",
     document: str = "",
 ) -> int:
-    """Prepare a step for another person to approve; the proposal's number.
+    """Prepare a step for another person to approve; returns the proposal's number.
 
     `run_id`: default the month's present run. `document`: a number of the center's own, e.g. of the filing letter.
 
     Raises:
         Denied: the role may not prepare it.
-        StoreError: the month does not allow the step, or something it needs is not there: of a step against the
-            calendar, the reason.
+        StoreError: the month does not allow the step, or a condition is not met; against the calendar, the reason is
+            missing.
     """
     state = month_state(connection, month)
     transition = find_transition(state.state, to_state)
@@ -191,10 +191,10 @@ def step_content(
     reason: str = "",
     document: str = "",
 ) -> dict[str, Any]:
-    """What is put down of a step that is to be decided, everything it needs having been looked at.
+    """The content of a step's proposal, after all of its conditions were checked.
 
     Raises:
-        StoreError: as of `propose_step`.
+        StoreError: as `propose_step`.
     """
     content: dict[str, Any] = {
         "from": str(state.state),
@@ -208,7 +208,7 @@ def step_content(
     content["areas"] = area_statuses(connection, content["run_id"])
     against = against_calendar(connection, state, transition.after, days, now_ms)
     _need_reason(against, content["reason"], str(state.month))
-    # In words for programs, and so that a page can say it in either language.
+    # In words for programs, and as data for pages in either language.
     content["against"] = list(against)
     content["against_texts"] = [as_data(each) for each in against]
     return content
@@ -226,17 +226,17 @@ def approve_step(
 ) -> MonthState:
     """Approve a proposed step as another person, and take it. `document`: the regulator's number, where one is needed.
 
-    Where the step was in time when proposed and no longer is, `note` is the reason it then needs.
+    Where the step was in time when proposed and is late now, `note` is the reason it then needs.
 
     Raises:
         Denied: the role may not approve it, or the person prepared it.
-        StoreError: decided already, the month moved on since, or what the step needs is gone.
+        StoreError: decided already, the month moved on since, or a condition is no longer met.
     """
     _check_kind(connection, proposal_id)
     decided = four_eyes.decide(
         connection, proposal_id, actor=actor, granted=True, note=_bounded(note), document=document[:255], now_ms=now_ms
     )
-    # From here on the audit log's lock keeps other writers out: what is read now stays so until the commit.
+    # From here on the audit log's lock keeps other writers out: data read now stays unchanged until the commit.
     month, content = Month.parse(decided.subject), decided.content
     state = month_state(connection, month)
     if (state.number + 1, str(state.state)) != (content["number"], content["from"]):
@@ -274,11 +274,11 @@ def approve_step(
 
 
 def refuse_step(connection: Connection, proposal_id: int, *, actor: Actor, now_ms: int, note: str) -> None:
-    """Refuse a proposed step as another person; the month stays where it is.
+    """Refuse a proposed step as another person; the month stays in its state.
 
     Raises:
         Denied: the role may not decide it, or the person prepared it.
-        StoreError: decided already, or no note says why.
+        StoreError: decided already, or the note with the reason is missing.
     """
     _check_kind(connection, proposal_id)
     if not note.strip():
@@ -287,7 +287,7 @@ def refuse_step(connection: Connection, proposal_id: int, *, actor: Actor, now_m
 
 
 def begin_review(connection: Connection, month: Month, *, actor: Actor, now_ms: int) -> None:
-    """The first review takes a disclosed month into review by itself: nothing is decided by that (Art. 27)."""
+    """Move a disclosed month into review at its first review; no decision is needed for that (Art. 27)."""
     state = month_state(connection, month)
     if state.state is not MonthStage.DISCLOSED:
         return
@@ -315,9 +315,9 @@ def take_step(
     now_ms: int,
     against: Sequence[str] = (),
 ) -> None:
-    """Append a step after `state`; its number is taken once only, so that of two at once the second fails.
+    """Append a step after `state`; its number is unique, so that of two appends at once the second fails.
 
-    `against`: in what it went against the calendar; kept in the audit log beside its reason.
+    `against`: how it violated the calendar; kept in the audit log beside its reason.
     """
     values = {**step, "month": str(state.month), "number": state.number + 1, "at_ms": now_ms}
     connection.execute(insert(month_step).values(values))
@@ -332,7 +332,7 @@ def take_step(
 
 
 def what_stands_open(connection: Connection, month: Month, run_id: int) -> list[str]:
-    """Why a run should not be filed as it is, in words; filing it needs a reason then.
+    """The reasons against filing a run as it is, in words; filing it then needs a reason.
 
     Areas that are not final; reviews not done; plants with an amount and no grid company to settle it with (Art. 24).
     """
@@ -348,7 +348,7 @@ def what_stands_open(connection: Connection, month: Month, run_id: int) -> list[
 
 
 def what_is_not_final(connection: Connection, run_id: int) -> list[str]:
-    """The settlement areas of a run that are not final, in words; its own status where it is worse than all of them."""
+    """The settlement areas of a run that are not final, in words; the run's own status where it is worse."""
     found: list[str] = [
         tr("{area} is {status}", area=_area_words(area), status=_status_words(status))
         for area, status in area_statuses(connection, run_id).items()
@@ -371,7 +371,7 @@ def _status_words(status: str) -> Text:
 def _check(
     connection: Connection, state: MonthState, transition: Transition, content: Mapping[str, Any], now_ms: int
 ) -> str:
-    """Everything a step needs; the result hash of its run."""
+    """Check all conditions of a step; returns the result hash of its run."""
     run_id, reason = content["run_id"], content["reason"]
     if run_id is None:
         raise StoreError(tr("name the run"), subject=str(state.month))

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Questions about a day that are asked before its month is disclosed, or by the regulator."""
+"""Questions about a day asked before its month is disclosed, or by the regulator."""

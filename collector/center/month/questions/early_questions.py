@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Questions about a day, at once: asked by a plant before its month is disclosed, or by the regulator at any time.
+"""Questions about a day: asked by a plant before its month is disclosed, or by the regulator at any time.
 
-Source: Art. 27 lets a plant ask for a review of what was disclosed, and gives the center its days for that only. A
-question before the disclosure has no clock of its own (I-25): the center answers it when it can. Confirmed after the
-disclosure it becomes the review of a line, whose days count from then. The regulator, who supervises (Art. 4), asks the
-same way; its questions are the center's to answer and never become a review.
+Source: Art. 27 lets a plant ask for a review of a disclosed result, and sets the center's days for that only. A
+question before the disclosure has no deadline of its own (I-25): the center answers it when it can. Confirmed after the
+disclosure it becomes the review of a line, whose days count from then. The regulator, who supervises (Art. 4), asks in
+the same way; its questions are answered by the center and never become a review.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from collector.model.interval import Month, local_day
 from collector.report.words import SERVICES
 from collector.settlement.rulebook.calendar import DutyDays
 
-MAX_QUESTIONS: Final = 500  # of a plant and month: nobody fills the store
+MAX_QUESTIONS: Final = 500  # of a plant and month, so that nobody fills the store
 _BEFORE: Final = (MonthStage.TRIAL, MonthStage.CORRECTION)
 
 
 @dataclass(frozen=True, slots=True)
 class EarlyRequest:
-    """What is asked: of a unit's local day, about one service or, where it is empty, all of them."""
+    """A question about a unit's local day: about one service or, where `service` is empty, all of them."""
 
     unit: str
     day: date
@@ -46,18 +46,18 @@ class EarlyRequest:
 
 
 def ask_early(connection: Connection, request: EarlyRequest, *, actor: Actor, now_ms: int) -> int:
-    """Ask about a day of a unit; the question's number.
+    """Ask about a day of a unit; returns the question's number.
 
     Raises:
         Denied: the role may not ask, or the unit is not of the actor's plant.
-        StoreError: the day is not over or begun, the month is disclosed, or what is asked can't be.
+        StoreError: the day is not over or begun, the month is disclosed, or the question is invalid.
     """
     if not actor.may(Permission.REGULATE):
         actor.require(Permission.REVIEW_SUBMIT)
     role = Role.REGULATOR if actor.role is Role.REGULATOR else Role.PLANT
     plant = _plant_of(connection, request.unit, request.day)
     if plant is None or not actor.may_see(plant):
-        # Another plant's unit and one that is not there are told apart to nobody.
+        # The error is the same for another plant's unit and for one that does not exist.
         raise Denied(
             tr("no unit {unit} of your plant on {day}", unit=request.unit[:64], day=request.day), subject=actor.name
         )
@@ -93,14 +93,14 @@ def ask_early(connection: Connection, request: EarlyRequest, *, actor: Actor, no
 
 
 def answer_question(connection: Connection, number: int, *, actor: Actor, text: str, now_ms: int) -> None:
-    """Answer what was asked; may be done again."""
+    """Answer a question; may be done again."""
     actor.require(Permission.REVIEW_ANSWER)
     found = _open(connection, number, actor)
     _append(connection, found, QuestionState.ANSWERED, actor=actor, now_ms=now_ms, text=_said(text))
 
 
 def withdraw_question(connection: Connection, number: int, *, actor: Actor, text: str = "", now_ms: int) -> None:
-    """Take one's own plant's question, or one's own as the regulator, back."""
+    """Withdraw a question of one's own plant, or as the regulator one's own."""
     found = _open(connection, number, actor)
     if not actor.may(Permission.REGULATE if found.role == Role.REGULATOR else Permission.REVIEW_SUBMIT):
         raise Denied(tr("only who asked takes a question back"), subject=actor.name)
@@ -110,7 +110,7 @@ def withdraw_question(connection: Connection, number: int, *, actor: Actor, text
 def confirm_question(
     store: CenterStore, number: int, request: ReviewRequest, *, actor: Actor, days: DutyDays, now_ms: int
 ) -> int:
-    """Ask for the review that a question becomes, now that its month is disclosed; the review's number.
+    """Request the review that a question becomes, now that its month is disclosed; returns the review's number.
 
     Raises:
         As `submit_review`, and StoreError: the question is closed, a regulator's, or of another unit or month.
@@ -122,7 +122,7 @@ def confirm_question(
         raise StoreError(tr("was not asked about this unit and month"), subject=tr("question {number}", number=number))
 
     def confirm(connection: Connection, review_id: int) -> None:
-        found = _open(connection, number, actor)  # again: of two at once the second is refused
+        found = _open(connection, number, actor)  # again: of two confirmations at once the second is refused
         _append(
             connection, found, QuestionState.CONFIRMED, actor=actor, now_ms=now_ms, text="", review_id=review_id
         )  # fmt: skip
@@ -131,7 +131,7 @@ def confirm_question(
 
 
 def units_to_ask_about(connection: Connection, actor: Actor, month: Month) -> dict[str, tuple[str, ...]]:
-    """The units somebody may ask about, in order, each with the plants that have it on days of the month."""
+    """The units an actor may ask about, in order, each with the plants that own it on days of the month."""
     found: dict[str, tuple[str, ...]] = {}
     for unit, owners in sorted(_owners(connection).items()):
         plants = dict.fromkeys(owner for day in month.days if (owner := _owner_on(owners, day)) is not None)
@@ -141,7 +141,7 @@ def units_to_ask_about(connection: Connection, actor: Actor, month: Month) -> di
 
 
 def _plant_of(connection: Connection, unit: str, day: date) -> str | None:
-    """Whose a unit is on a day."""
+    """The plant of a unit on a day."""
     return _owner_on(_owners(connection).get(unit, ()), day)
 
 
@@ -150,9 +150,9 @@ def _owner_on(owners: Sequence[tuple[str, date, date]], day: date) -> str | None
 
 
 def _owners(connection: Connection) -> dict[str, list[tuple[str, date, date]]]:
-    """Who had each unit, from a day until before another; the first that fits counts.
+    """The owners of each unit, with first day and day after the last; the first that fits counts.
 
-    By the register in force; on days of which it says nothing by center.toml, as its records are then taken.
+    By the register in force; on days without an entry by center.toml, which also decides on records.
     """
     owners: dict[str, list[tuple[str, date, date]]] = {}
     known = known_register(connection)
@@ -166,7 +166,7 @@ def _owners(connection: Connection) -> dict[str, list[tuple[str, date, date]]]:
 
 
 def _open(connection: Connection, number: int, actor: Actor) -> EarlyQuestion:
-    """An open question that nobody else acts on until the commit."""
+    """An open question, locked until the commit."""
     connection.execute(select(early_question.c.id).where(early_question.c.id == number).with_for_update())
     found = question_by_id(connection, number, actor=actor)
     if not found.is_open:
@@ -191,7 +191,7 @@ def _append(
     text: str,
     review_id: int | None = None,
 ) -> None:
-    """The next event of a question; its number is taken once only, so that of two at once the second fails."""
+    """Append the next event of a question; its number is unique, so that of two appends at once the second fails."""
     values: dict[str, Any] = {
         "question_id": found.id,
         "number": len(found.events) + 1,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Questions (问询, Art. 27; I-25) as they stand, read from what was asked and everything that happened since."""
+"""The state of questions (问询, Art. 27; I-25), read from the question and all its events."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from collector.model.interval import Month
 
 
 class QuestionState(StrEnum):
-    """Where a question stands; but for the first, what happened to it last."""
+    """The state of a question: its last event, or asked."""
 
     ASKED = "asked"
     ANSWERED = "answered"
@@ -38,7 +38,7 @@ _CLOSED: Final = frozenset({QuestionState.CONFIRMED, QuestionState.WITHDRAWN})
 
 @dataclass(frozen=True, slots=True)
 class QuestionEvent:
-    """Something that happened to a question. `review_id`: the review it became."""
+    """An event of a question. `review_id`: the review it became."""
 
     number: int
     kind: QuestionState
@@ -50,9 +50,9 @@ class QuestionEvent:
 
 @dataclass(frozen=True, slots=True)
 class EarlyQuestion:
-    """What was asked about a unit's local day, and what became of it. `service` is empty where all of them are meant.
+    """A question about a unit's local day, with its events. `service` is empty where all services are meant.
 
-    `role`: plant or regulator. A plant's may become a review, the regulator's is answered and no more.
+    `role`: plant or regulator. A plant's question may become a review, the regulator's is only answered.
     """
 
     id: int
@@ -69,12 +69,12 @@ class EarlyQuestion:
 
     @property
     def state(self) -> QuestionState:
-        """Where it stands."""
+        """The present state."""
         return self.events[-1].kind if self.events else QuestionState.ASKED
 
     @property
     def is_open(self) -> bool:
-        """Whether it is neither a review now nor taken back."""
+        """True if it has neither become a review nor been withdrawn."""
         return self.state not in _CLOSED
 
     @property
@@ -83,7 +83,7 @@ class EarlyQuestion:
         return self.events[-1].review_id if self.events else None
 
     def may_be_seen(self, actor: Actor) -> bool:
-        """Whether somebody may read it: a plant only what it asked itself, not what the regulator asks about it."""
+        """True if the actor may read it: a plant only its own questions, not the regulator's about it."""
         return actor.may(Permission.SEE_ALL) or (actor.may_see(self.plant) and self.role == Role.PLANT)
 
 
@@ -97,7 +97,7 @@ def list_questions(connection: Connection, *, actor: Actor, month: Month | None 
 
 
 def open_questions(connection: Connection) -> list[EarlyQuestion]:
-    """Those that are neither a review now nor taken back, oldest first, for the program's own use."""
+    """Open questions, oldest first, for the program's own use."""
     mine = question_event.c.question_id == early_question.c.id
     closed = exists().where(mine & question_event.c.kind.in_([str(state) for state in _CLOSED]))
     return _questions(connection, select(early_question).where(~closed))
@@ -117,7 +117,7 @@ def question_by_id(connection: Connection, number: int, *, actor: Actor) -> Earl
 
 
 def question_of_review(connection: Connection, review_id: int) -> int | None:
-    """The number of the question that a review comes from; None where it was asked for without one."""
+    """The number of the question that a review comes from; None where there was none."""
     query = select(question_event.c.question_id).where(question_event.c.review_id == review_id)
     return connection.execute(query).scalar()
 

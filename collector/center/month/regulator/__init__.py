@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the regulator does of itself."""
+"""Acts of the regulator without a proposal by the center."""

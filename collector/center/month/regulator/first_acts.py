@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the regulator decides without a proposal of the center: a filing, and the publication of what took effect.
+"""Decisions of the regulator without a proposal of the center: a filing, and the publication of results in effect.
 
-Source: Art. 28: the filing is sent to the regulator, and what it approves takes effect; the regulator publishes. The
-filing itself, prepared by one person of the center and approved by another, is what asks for the approval. Nothing else
-of a month is the regulator's to begin (docs/decisions/0052).
+Source: Art. 28: the filing is sent to the regulator, and takes effect when approved; the regulator publishes. The
+filing itself, prepared by one person of the center and approved by another, is the request for approval. No other act
+of a month begins with the regulator (docs/decisions/0052).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from collector.center.runs.month_state import MonthStage, MonthState, all_steps,
 from collector.model.interval import Month
 from collector.settlement.rulebook.calendar import DutyDays
 
-# Where the month stands -> what the regulator may make of it.
+# State of the month -> the state that the regulator may move it to.
 FIRST_ACTS: Final = {MonthStage.FILED: MonthStage.EFFECTIVE, MonthStage.EFFECTIVE: MonthStage.PUBLISHED}
 
 
@@ -37,14 +37,14 @@ def act_first(
     note: str = "",
     document: str = "",
 ) -> MonthState:
-    """Approve or return a filing, or publish what took effect; what the center proposed meanwhile is decided by it.
+    """Approve or return a filing, or publish results in effect; this also decides a proposal of the center.
 
-    `note`: why; needed to return it, and to publish a result with an area that is not final. `document`: the number of
-    the approval.
+    `note`: the reason; needed to return a filing, and to publish a result with an area that is not final. `document`:
+    the number of the approval.
 
     Raises:
-        Denied: not the regulator, or the person who prepared what is decided.
-        StoreError: the month is not there, or something it needs is missing.
+        Denied: not the regulator, or the person who prepared the matter.
+        StoreError: the month is in another state, or something the step needs is missing.
     """
     actor.require(Permission.REGULATE)
     state = month_state(connection, month)
@@ -73,7 +73,7 @@ def act_first(
 
 
 def returned_filing(connection: Connection, month: Month, since_ms: int) -> four_eyes.Proposal | None:
-    """How the regulator returned the filing that was made at `since_ms`, when and why; None where it did not."""
+    """The regulator's refusal of the filing made at `since_ms`, with time and reason; None where there is none."""
     kind = find_transition(MonthStage.FILED, MonthStage.EFFECTIVE).kind
     found = four_eyes.list_proposals(connection, kind=kind, subject=str(month))
     refused = [each for each in found if each.decision == "refused" and each.prepared_ms >= since_ms]
