@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The center itself, looked at and looked after: status, alarms, doctor, integrity, backup, loops."""
+"""The operation of the center itself: status, alarms, doctor, integrity, backup, loops."""

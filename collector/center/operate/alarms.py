@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Alarms: what somebody must look at now; raised and cleared by what the store shows, each with its time and its words.
+"""Alarms: problems that need a person now; raised and cleared from the content of the store, with time and words.
 
 Stable codes: plant_silent · quarantine_growing · days_unsealed · disk_nearly_full · gateway_clock · gateway_twice; and
 of a running center: plant_flooding (its receiver), center_not_writing (`readiness`)
@@ -30,15 +30,16 @@ CODES: Final = (
     "plant_silent", "quarantine_growing", "days_unsealed", "disk_nearly_full", "gateway_clock", "gateway_twice",
     "plant_flooding", "center_not_writing",
 )  # fmt: skip
-# What each receiver sees of itself alone: stands for all until none has seen it for as long as a flooding is watched.
+# Alarms that each receiver sees on its own: cleared when no receiver has seen them for the watch time of a flooding.
 SEEN_BY_ONE: Final = frozenset({"plant_flooding"})
 UNSEEN_MS: Final = 60_000
-_OVERLAP_MS: Final = 60_000  # a gateway that restarts with a new buffer never records in both, whatever is sent late
+# a gateway restarted with a new buffer never records in both, even if old batches are sent late
+_OVERLAP_MS: Final = 60_000
 
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """One thing to be looked at. `subject`: plant, plant/gateway, or the part of the center that is meant."""
+    """One problem. `subject`: plant, plant/gateway, or the part of the center."""
 
     code: str
     subject: str
@@ -47,7 +48,7 @@ class Alarm:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """When a plant last showed that it lives. `said_goodbye`: its last word, newer than that, is that it is offline."""
+    """The last sign of life of a plant. `said_goodbye`: its last message, newer than that, says that it is offline."""
 
     last_ms: int | None
     said_goodbye: bool
@@ -56,7 +57,7 @@ class Heard:
 def find_alarms(
     connection: Connection, limits: Alarms, plants: Collection[str], directory: Path, *, now_ms: int
 ) -> list[Alarm]:
-    """Everything that stands now. `plants`: those enrolled; `directory`: whose disk counts."""
+    """All alarms that stand now. `plants`: the enrolled ones; `directory`: its disk is checked."""
     return [
         *_silent(connection, limits, plants, now_ms),
         *_quarantine(connection, limits, now_ms),
@@ -68,7 +69,7 @@ def find_alarms(
 
 
 def find_flooding(before: Mapping[str, Served], now: Mapping[str, Served], passed_s: float) -> Iterator[Alarm]:
-    """Plants that were held back for half of the last `passed_s` seconds, or lost messages; by what was served then."""
+    """Plants held back for half of the last `passed_s` seconds, or that lost messages, by the counts of both times."""
     for plant, served in sorted(now.items()):
         former = before.get(plant, Served(0, 0, 0.0))
         held_s, dropped = served.held_back_s - former.held_back_s, served.dropped - former.dropped
@@ -83,9 +84,9 @@ def find_flooding(before: Mapping[str, Served], now: Mapping[str, Served], passe
 
 
 def apply_alarms(connection: Connection, standing: Collection[Alarm], *, now_ms: int) -> tuple[int, int]:
-    """Write down what was raised and cleared since; how many of each. Words of a standing alarm are kept as raised.
+    """Record the alarms raised and cleared since; returns the number of each. A standing alarm keeps its first words.
 
-    `standing`: everything that the store shows, and what this receiver sees of its own.
+    `standing`: all alarms from the store, and those of this receiver.
     """
     rows = connection.execute(select(alarm).where(alarm.c.standing == 1).with_for_update()).all()
     known = {(row.code, row.subject): int(row.id) for row in rows}
@@ -94,7 +95,7 @@ def apply_alarms(connection: Connection, standing: Collection[Alarm], *, now_ms:
     new = [each for key, each in now.items() if key not in known]
     for each in new:
         values = {"code": each.code, "subject": each.subject[:255], "since_ms": now_ms, "standing": 1}
-        # Another receiver may have raised it in this very moment; the row that is there already is as good.
+        # Another receiver may have raised it at this moment; then its row stays.
         connection.execute(insert_new(connection, alarm).values(values | {"text": each.text[:1000]}))
     for each in now.values():
         if each.code in SEEN_BY_ONE:
@@ -121,7 +122,7 @@ def list_alarms(
 
 
 def last_heard(connection: Connection, plants: Collection[str]) -> dict[str, Heard]:
-    """Per plant: its last batch, or its last word that was not a goodbye."""
+    """Per plant: the time of its last batch, or of its last message that was not a goodbye."""
     latest = select(stream.c.plant, func.max(stream.c.last_received_ms).label("at_ms")).where(OF_GATEWAYS)
     last: dict[str, int] = {r.plant: int(r.at_ms) for r in connection.execute(latest.group_by(stream.c.plant))}
     goodbye: dict[str, int] = {}
@@ -196,7 +197,7 @@ def _twice(connection: Connection, now_ms: int) -> Iterator[Alarm]:
 
 
 def _records_beside(connection: Connection, older: Any, newer: Any) -> bool:
-    """Whether a stream goes on recording after another of the same gateway has begun; not: only sends what is old."""
+    """True if a stream still records after another stream of the gateway began, i.e. not only sends old records."""
     if older.last_received_ms <= newer.first_received_ms:
         return False
     with_records = select(batch.c.first_ms, batch.c.last_ms).where(batch.c.record_count > 0).limit(1)
@@ -208,7 +209,7 @@ def _records_beside(connection: Connection, older: Any, newer: Any) -> bool:
 
 
 def _said(payload: bytes) -> dict[str, Any]:
-    """A state message; one that is none says nothing."""
+    """The content of a state message; empty where it is malformed."""
     try:
         found = json.loads(payload)
     except (ValueError, RecursionError):
@@ -217,7 +218,7 @@ def _said(payload: bytes) -> dict[str, Any]:
 
 
 def events_to_send(connection: Connection, *, since_ms: int, limit: int) -> list[dict[str, Any]]:
-    """What the webhook has not been told, oldest first: an alarm raised, or one cleared after it was told."""
+    """Events the webhook has not received, oldest first: an alarm raised, or one cleared after it was sent."""
     fresh = (alarm.c.since_ms >= since_ms) | (alarm.c.until_ms >= since_ms)
     raised = alarm.c.raised_sent_ms.is_(None)
     cleared = alarm.c.until_ms.is_not(None) & alarm.c.cleared_sent_ms.is_(None)
@@ -234,6 +235,6 @@ def events_to_send(connection: Connection, *, since_ms: int, limit: int) -> list
 
 
 def mark_sent(connection: Connection, event: dict[str, Any], *, now_ms: int) -> None:
-    """The webhook took it."""
+    """Record that the webhook accepted an event."""
     values = {f"{event['event']}_sent_ms": now_ms}
     connection.execute(update(alarm).where(alarm.c.id == event["id"]).values(values))

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What of the store is known outside of it: the heads of its two chains, and where each month stands.
+"""Anchors: facts of the store kept outside of it: the heads of its two chains, and the state of each month.
 
-Inside the store a chain shows that something before its head was changed, and not that its end was cut off. So the
-heads are printed in packages and filings, written into backups, and appended to a file on another disk or posted to the
-hook where center.toml says so; `center check` holds the store against them.
+Inside the store a chain shows a change before its head, but not that its end was cut off. So the heads are printed in
+packages and filings, written into backups, and appended to a file on another disk or posted to the hook where
+center.toml says so; `center check` compares the store with them.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ logger: Final = logging.getLogger("collector.center.operate.anchors")
 
 
 def renew_store(connection: Connection, *, actor: Actor, now_ms: int) -> str:
-    """Give the store a new id, as a restore must; the log keeps how far anchors of the old one reach."""
+    """Give the store a new id, as a restore must; the log keeps the last heads under the old id."""
     before = anchor_of(connection)
     store_id = renew_store_id(connection, now_ms)
     detail = {name: before[name] for name in ("store_id", "audit", "rows")}
@@ -52,14 +52,14 @@ def renew_store(connection: Connection, *, actor: Actor, now_ms: int) -> str:
 
 
 def note_new_key(connection: Connection, *, actor: Actor, now_ms: int) -> None:
-    """Write into the log that the seals of the chain are under another key from here on."""
+    """Record in the log that the seals of the chain use another key from here on."""
     before = anchor_of(connection)
     detail = {name: before[name] for name in ("audit", "rows")}
     audit.append(connection, actor=actor, action=NEW_KEY, subject=before["store_id"], detail=detail, now_ms=now_ms)
 
 
 def check_anchor(connection: Connection, anchor: Mapping[str, Any], where: str) -> Iterator[str]:
-    """In what the store is not the one that an anchor was taken of. `where`: the file it stands in."""
+    """The differences between the store and an anchor. `where`: the anchor's file."""
     reach = _reach(connection, anchor["store_id"])
     name = tr("{file}, of {time}", file=where, time=anchor["at"])
     if reach is None:
@@ -87,7 +87,7 @@ def check_anchor(connection: Connection, anchor: Mapping[str, Any], where: str) 
                 expected=expected,
                 found=found,
             )
-    if not reach:  # a month of an earlier store may have gone on after the backup that this one was made of
+    if not reach:  # a month of an earlier store may have moved on after the backup that this one was restored from
         for month, step in anchor["months"].items():
             same = [month_step.c[key] == step[key] for key in STEP_FIELDS]
             if connection.execute(select(month_step.c.id).where(month_step.c.month == month, *same)).first() is None:
@@ -102,7 +102,7 @@ def check_anchor(connection: Connection, anchor: Mapping[str, Any], where: str) 
 
 
 def _reach(connection: Connection, store_id: str) -> dict[str, int] | None:
-    """How far anchors of a store reach here: empty where it is this one, None where it never was."""
+    """The last heads valid for anchors of a store id: empty for the present id, None for an unknown one."""
     if store_id == connection.execute(select(store_table.c.store_id)).scalar_one():
         return {}
     for row in connection.execute(select(audit_table.c.detail).where(audit_table.c.action == RENEWED)):
@@ -135,7 +135,7 @@ def read_anchors(path: Path) -> list[dict[str, Any]]:
 
 
 def check_anchors(store: CenterStore, paths: Iterable[Path]) -> list[str]:
-    """In what the store is not the one that the anchors in some files were taken of; files that hold none, too."""
+    """The differences between the store and the anchors in some files; also files without anchors."""
     anchors: list[tuple[str, dict[str, Any]]] = []
     found: list[str] = []
     for path in paths:
@@ -154,7 +154,7 @@ async def keep_anchoring(
     post: Callable[[Alarms, Mapping[str, Any]], None] = post_event,
     every_s: float = EVERY_S,
 ) -> None:
-    """Write an anchor outside whenever a chain has grown, every ten minutes at most, until cancelled."""
+    """Write an anchor outside after a chain has grown, every ten minutes at most, until cancelled."""
     last: object = None
     while True:
         await asyncio.sleep(every_s)
@@ -167,7 +167,7 @@ async def keep_anchoring(
 def anchor_once(
     store: CenterStore, settings: CenterSettings, last: object, post: Callable[[Alarms, Mapping[str, Any]], None]
 ) -> object:
-    """Write one where the chains are not as at the last one; what to compare the next one with.
+    """Write an anchor if the chains have grown; returns the heads for the next comparison.
 
     Raises:
         OSError: the other disk or the hook refuses.

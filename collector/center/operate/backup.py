@@ -2,14 +2,14 @@
 """Backup and restore of store and lake together.
 
 The store is copied first, in one consistent state, then the day files and the files of imports that this state lists:
-they are immutable, so whatever the running center does meanwhile changes none. Each is held against its hash on the
-way: of a day file that is gone or damaged the bytes are taken from a run that has its own; where nobody has them the
-damaged file is saved as it is, and the backup says so. A restore gives the store a new id: every agent then sends again
-what it still keeps and the copy may lack.
+they are immutable, so the running center changes none of them meanwhile. Each is checked against its hash on the way: a
+day file that is missing or damaged is taken from a run with its own copy; without any copy the damaged file is saved as
+it is, and the backup says so. A restore gives the store a new id: every agent then sends again the batches it still
+keeps, which the copy may lack.
 
-In the backup the store is an SQLite file whatever it was before; a restore makes of it again what center.toml names.
-So a backup needs no programs of the database's, can be looked at like any store, and carries one from SQLite to
-PostgreSQL (docs/decisions/0013-a-backup-is-a-store.md).
+In the backup the store is always an SQLite file; a restore converts it to the database that center.toml names. So a
+backup needs no tools of the database, can be opened like any store, and can carry a store from SQLite to PostgreSQL
+(docs/decisions/0013-a-backup-is-a-store.md).
 """
 
 from __future__ import annotations
@@ -64,18 +64,19 @@ _RESTORE: Final = Actor.at_command_line("restore")
 def create_backup(store: CenterStore, target: Path) -> int:
     """Copy store and lake into a new folder, also beside a running center; returns the number of day files.
 
-    `what_is_altered` tells what could be saved only as it is.
+    `what_is_altered` lists the files that could be saved only as they are.
 
     Raises:
         StoreError: the folder is there already, or a listed file is gone.
     """
     if target.exists():
         raise StoreError(tr("a backup needs a folder of its own; this one is there already"), subject=str(target))
-    part = target.with_name(f".{target.name}.part")  # under its name only when it is whole; what a kill left goes first
+    # renamed when it is whole; the rest of a killed try is removed first
+    part = target.with_name(f".{target.name}.part")
     try:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
-        with folder_held(runs_folder(store.directory)):  # no run expires while it is copied
+        with folder_held(runs_folder(store.directory)):  # keeps runs from expiring while they are copied
             count = _fill_backup(store, part)
         part.rename(target)
         flush(target.parent)
@@ -96,7 +97,7 @@ def _fill_backup(store: CenterStore, target: Path) -> int:
         _copy_database(store.directory / DATABASE, target / DATABASE)
     else:
         store.read(lambda connection: _write_database(connection, target / DATABASE))
-    with CenterStore.open(target, clock=store.clock, create=False) as copy:  # before anything is noted in the copy
+    with CenterStore.open(target, clock=store.clock, create=False) as copy:  # before anything is written to the copy
         anchor = copy.read(anchor_of)
     altered: list[str] = []
     count = _copy_lake(store, target, altered)
@@ -124,22 +125,22 @@ def _fill_backup(store: CenterStore, target: Path) -> int:
 
 
 def what_is_altered(backup: Path) -> list[str]:
-    """Files that were not as the store lists them when a backup was made, and are in it as they were, in words.
+    """Files that were altered when a backup was made, and are in it as they were, in words.
 
     Raises:
-        StoreError: it is no finished backup.
+        StoreError: the backup is not finished.
     """
     return [from_data(words) for words in _read_manifest(backup).get("altered", [])]
 
 
 def restore_backup(backup: Path, state: Path, *, clock: Clock, database_url: str = "") -> str:
-    """Make a state directory of a backup, and the PostgreSQL store where one is named; returns the new store id.
+    """Make a state directory from a backup, and the PostgreSQL store where one is named; returns the new store id.
 
     Raises:
-        StoreError: the backup is damaged or incomplete, or there is something where the state or the store shall be.
+        StoreError: the backup is damaged or incomplete, or the state or the store exists already.
     """
     manifest = _read_manifest(backup)
-    part = state / RESTORING  # inside, so that whoever owns the state directory needs no right to the folder above it
+    part = state / RESTORING  # inside, so that the owner of the state directory needs no rights in its parent folder
     with contextlib.suppress(OSError):
         part.rmdir()  # empty: a kill came between the last two steps
     store_id = _filled_before(part, backup, database_url)
@@ -151,7 +152,7 @@ def restore_backup(backup: Path, state: Path, *, clock: Clock, database_url: str
         store_id = _fill_whole(part, backup, manifest, clock, database_url)
     for path in part.glob(f"{DATABASE}*") if database_url else ():
         path.unlink()
-    # A program that opens the state meanwhile refuses it, for the folder is still there; a kill is taken up from here.
+    # Until this folder is gone, other programs refuse the state; after a kill, a retry continues from here.
     for path in sorted(part.iterdir()):
         if path.name != _MARK:
             path.rename(state / path.name)
@@ -163,7 +164,7 @@ def restore_backup(backup: Path, state: Path, *, clock: Clock, database_url: str
 
 
 def _fill_whole(part: Path, backup: Path, manifest: Mapping[str, Any], clock: Clock, database_url: str) -> str:
-    """Check what can be checked before anything is copied, then fill the folder; a failure leaves nothing of it."""
+    """Check all that can be checked before copying, then fill the folder; a failure leaves nothing of it."""
     for name, sha256 in manifest["files"].items():
         path = backup / name
         if not path.is_file() or _sha256(path) != sha256:
@@ -182,8 +183,8 @@ def _fill_whole(part: Path, backup: Path, manifest: Mapping[str, Any], clock: Cl
 
 
 def _fill_state(part: Path, backup: Path, manifest: Mapping[str, Any], clock: Clock, database_url: str) -> str:
-    """Everything of a restore but its last step: the folder whole on the disk, the database filled."""
-    if part.exists():  # what a killed try left; of another user it can't go, and the error says whose it is
+    """A whole restore except its last step: the folder complete on the disk, the database filled."""
+    if part.exists():  # left by a killed try; where it is another user's, the error names the owner
         shutil.rmtree(part)
     for name in manifest["files"]:
         (_copy_secret if name == KEY_FILE else _copy)(backup / name, part / name)
@@ -194,7 +195,7 @@ def _fill_state(part: Path, backup: Path, manifest: Mapping[str, Any], clock: Cl
             logger.warning("%s", words)
         store_id = store.write(lambda c: renew_store(c, actor=_RESTORE, now_ms=clock.now_utc_ms())).result()
         flush_tree(part)
-        # Where this process is killed after the database was filled, the next attempt knows by it what was done.
+        # After a kill from here on, the next try sees by this file that the database is filled.
         write_whole(part / _MARK, json.dumps({"backup": _sha256(backup / BACKUP_MANIFEST), "id": store_id}).encode())
         if database_url:
             store.read(lambda connection: _fill_database(connection, database_url))
@@ -202,7 +203,7 @@ def _fill_state(part: Path, backup: Path, manifest: Mapping[str, Any], clock: Cl
 
 
 def _filled_before(part: Path, backup: Path, database_url: str) -> str | None:
-    """The id of the store that a killed restore of this backup has made, but for moving it to its place."""
+    """The id of a store that a killed restore of this backup has finished except for the move to its place."""
     try:
         mark = json.loads((part / _MARK).read_bytes())
     except (OSError, ValueError):
@@ -220,7 +221,7 @@ def _filled_before(part: Path, backup: Path, database_url: str) -> str | None:
 
 
 def _write_database(source: Connection, target: Path) -> None:
-    """An SQLite file with the rows of any store, as one transaction sees them."""
+    """Write an SQLite file with the rows of any store, in the state of one transaction."""
     engine = make_engine(f"sqlite:///{target}", writing=True, foreign_keys=False)
     try:
         with engine.begin() as connection:
@@ -258,7 +259,7 @@ def _fill_database(source: Connection, database_url: str) -> None:
 
 
 def _copy_lake(store: CenterStore, target: Path, altered: list[str]) -> int:
-    """Day files and the files of imports; `altered` takes what is not as the copy lists it, in words."""
+    """Copy day files and the files of imports; `altered` receives the altered ones, in words."""
     with CenterStore.open(target, clock=store.clock, create=False) as copy:
         listed = copy.read(_listed)
         for plant, name, sha256 in listed:
@@ -286,7 +287,7 @@ def _own_copies(store: CenterStore, copy: CenterStore, plant: str, name: str) ->
 
 
 def _save(sources: Iterable[Path], target: Path, sha256: str, altered: list[str]) -> bool:
-    """Copy the first of these files that has the hash; else the first that is there, told in `altered`. False: none."""
+    """Copy the first file with the right hash; else the first that exists, reported in `altered`. False: none."""
     target.parent.mkdir(parents=True, exist_ok=True)
     damaged: tuple[Path, Altered] | None = None
     for source in sources:
@@ -305,7 +306,7 @@ def _save(sources: Iterable[Path], target: Path, sha256: str, altered: list[str]
 
 
 def _run_folders(store: CenterStore, target: Path) -> Sequence[str]:
-    """The folders of the runs that the copy has with a statement: none that is being made meanwhile."""
+    """The folders of the runs with a statement in the copy: none that is being made meanwhile."""
     query = select(run.c.folder).where(has_statement).order_by(run.c.id)
     with CenterStore.open(target, clock=store.clock, create=False) as copy:
         return copy.read(lambda c: c.execute(query).scalars().all())
@@ -330,7 +331,7 @@ def _read_manifest(backup: Path) -> dict[str, Any]:
 
 
 def _note_dropped(connection: Connection, plant: str, name: str, now_ms: int) -> bool:
-    """Whether a file may be gone: superseded and pinned by nobody, it was let go since the store was copied."""
+    """True if a file may be missing: superseded and not pinned, it was removed since the store was copied."""
     same = (lake_file.c.plant == plant) & (lake_file.c.name == name)
     current = exists().where(same & lake_file.c.superseded_ms.is_(None))
     pinned = exists().where((run_file.c.plant == plant) & (run_file.c.name == name))

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`center doctor`: what is wrong with this center, in words, and what to do about it. Changes nothing.
+"""`center doctor`: the problems of this center in words, each with its remedy. Changes nothing.
 
-Looks at the settings and their files, the store, and the way to the broker; beside a running center or without one.
+It checks the settings and their files, the store, and the connection to the broker; beside a running center or without
+one.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ _ALARM_REMEDIES: Final[Mapping[str, Text]] = {
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """One thing that is wrong. `subject`: file, plant, unit, part of the center; `remedy`: what to do."""
+    """One problem. `subject`: file, plant, unit, part of the center; `remedy`: the action to take."""
 
     severity: Severity
     subject: str
@@ -88,7 +89,7 @@ def examine(store: CenterStore, settings: CenterSettings | None, *, backups: Pat
         plants = [plant.id for plant in settings.plant]
         alarms = store.read(lambda c: find_alarms(c, settings.alarms, plants, store.directory, now_ms=now_ms))
         found += [_of_alarm(each) for each in alarms]
-        # What only the receiver of the running center can see, as it wrote it down.
+        # Only the receiver of the running center sees this; it is taken from its alarms.
         standing = [row for row in store.read(list_alarms) if row["code"] == "plant_flooding"]
         found += [_of_alarm(Alarm(row["code"], in_words(row["subject"]), in_words(row["text"]))) for row in standing]
         found += store.read(lambda c: list(_register(register_in_force(c), settings, local_day(now_ms))))
@@ -101,14 +102,14 @@ def examine(store: CenterStore, settings: CenterSettings | None, *, backups: Pat
 
 
 def _running(settings: CenterSettings) -> Iterator[Complaint]:
-    """What the running center can't do, in its own words."""
+    """The problems that the running center reports itself."""
     if words := ask_running_center(settings):
         remedy = tr("its log says since when; nothing is lost: plants keep what is not acknowledged")
         yield Complaint("error", tr("running center"), words, remedy)
 
 
 def _anchors(settings: CenterSettings) -> Iterator[Complaint]:
-    """A file of anchors that is not there keeps nothing: it was never written, or somebody took it away."""
+    """A missing file of anchors: it was never written, or somebody removed it."""
     name = settings.center.anchor_file
     if name and not (Path(name).exists() and Path(name).stat().st_size):
         remedy = tr("a running center writes it every ten minutes; where it did, somebody took it away: look who")
@@ -210,14 +211,14 @@ def _of_alarm(alarm: Alarm) -> Complaint:
 
 
 def _register(register: Register, settings: CenterSettings, today: date) -> Iterator[Complaint]:
-    """Units that center.toml and the register in force do not both know."""
+    """Units known to only one of center.toml and the register in force."""
     if not register.units:
         yield Complaint(
             "warning", tr("register"), tr("none was imported"), tr("`collector center import register register.toml`")
         )
         return
     owners = {unit: plant.id for plant in settings.plant for unit in plant.units}
-    # A state that is over by now needs no enrolment; one to come does.
+    # A state that has ended needs no enrolment; a future one does.
     registered = {u.id: u.plant for u in register.units if u.until_day is None or u.until_day > today}
     for unit in sorted(registered.keys() - owners.keys()):
         message = tr(
@@ -242,7 +243,7 @@ def _register(register: Register, settings: CenterSettings, today: date) -> Iter
 
 
 def _clock(connection: Connection, now_ms: int) -> Iterator[Complaint]:
-    """The center's own clock against what it wrote before."""
+    """The center's own clock compared with its earlier entries."""
     latest = int(connection.execute(select(func.max(lake_day.c.changed_ms))).scalar() or 0)
     if latest > now_ms + _CLOCK_SLACK_MS:
         message = tr(
@@ -254,7 +255,7 @@ def _clock(connection: Connection, now_ms: int) -> Iterator[Complaint]:
 
 
 def _findings(connection: Connection) -> Iterator[Complaint]:
-    """Open findings by code, where most are first."""
+    """Open findings by code, the most frequent first."""
     query = select(finding.c.code, finding.c.unit, func.count().label("n")).where(finding.c.closed_ms.is_(None))
     counts: Counter[str] = Counter()
     units: dict[str, set[str]] = {}
@@ -289,7 +290,7 @@ def _quarantine(connection: Connection) -> Iterator[Complaint]:
 
 
 def limits_in_words(limits: ReceiverSettings) -> str:
-    """What a batch and a plant may have, as center.toml says it."""
+    """The limits of a batch and of a plant in center.toml, in words."""
     return tr(
         "times from {age} days ago to {future:g} s ahead; of a batch {bytes} bytes, {days} days, {gaps} gaps, "
         "{units} units; of a plant {streams} streams, {rows} rows a second and {plant_bytes} bytes",
@@ -306,7 +307,7 @@ def limits_in_words(limits: ReceiverSettings) -> str:
 
 
 def runs_in_words(runs: RunSettings) -> str:
-    """How long runs are kept, as center.toml says it."""
+    """The time that runs are kept, from center.toml, in words."""
     return tr(
         "kept for {days} days, and for good where disclosed, filed, reviewed or measured against", days=runs.keep_days
     )
@@ -329,7 +330,7 @@ def _audit(connection: Connection) -> Iterator[Complaint]:
 
 
 def _access(connection: Connection) -> Iterator[Complaint]:
-    """Accounts, log-ins, tokens and plants' keys that something else wrote."""
+    """Accounts, log-ins, tokens and plants' keys that were not written by this program."""
     if found := [*altered_access(connection), *altered_rows(connection, plant_key)]:
         named = ", ".join(found[:_NAMED]) + (
             tr(" and {count} more", count=len(found) - _NAMED) if len(found) > _NAMED else ""

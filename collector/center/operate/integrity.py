@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether store and lake agree with themselves and with each other: hashes, counts, sequences. Changes nothing."""
+"""Checks store and lake, each in itself and against each other: hashes, counts, sequences. Changes nothing."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from collector.center.runs.measuring.result_table import find_altered_results
 
 
 def check_store(store: CenterStore) -> list[str]:
-    """Everything found wrong, in words; empty where all is well. Safe beside a running center."""
+    """Every problem found, in words; empty where there is none. Safe beside a running center."""
     return store.read(lambda connection: [*check_database(connection), *check_files(connection, store.directory)])
 
 
 def check_database(connection: Connection) -> Iterator[str]:
-    """What the database says is what was written, and agrees with itself."""
+    """Check that the content of the database is as it was written, and consistent."""
     yield from _database(connection)
     yield from check_schema(connection)
     yield from check_rows(connection)
@@ -38,7 +38,7 @@ def check_database(connection: Connection) -> Iterator[str]:
 
 
 def check_files(connection: Connection, directory: Path) -> Iterator[str]:
-    """Every file that the database lists is there with its hash; those of runs are `books_integrity`'s."""
+    """Check the hash of every file that the database lists; files of runs are checked by `books_integrity`."""
     if (words := find_altered_key(connection, directory)) is not None:
         yield words
     yield from _files(connection, directory / "lake")
@@ -48,14 +48,14 @@ def check_files(connection: Connection, directory: Path) -> Iterator[str]:
 
 
 def _files(connection: Connection, lake: Path) -> Iterator[str]:
-    """Every listed file is there with its hash; a sealed day has the records the journal received for it."""
+    """Check the hash of every listed day file; a sealed day must have as many records as the journal got for it."""
     received = select(unit_day.c.plant, unit_day.c.day, func.sum(unit_day.c.received).label("n"))
     counts = {
         (r.plant, r.day): int(r.n) for r in connection.execute(received.group_by(unit_day.c.plant, unit_day.c.day))
     }
     sealed = select(lake_day.c.plant, lake_day.c.day).where(lake_day.c.sealed >= lake_day.c.wanted)
     expected = {(r.plant, r.day) for r in connection.execute(sealed)}
-    # Where payloads have gone, a later sealing no longer knows which records had lost an instant to another.
+    # Without its payloads, a later sealing no longer knows which records had lost an instant to another.
     same = (payload.c.stream_id == batch_day.c.stream_id) & (payload.c.sequence == batch_day.c.sequence)
     gone = select(batch_day.c.plant, batch_day.c.day).distinct().select_from(batch_day.outerjoin(payload, same))
     dropped = {(r.plant, r.day) for r in connection.execute(gone.where(payload.c.sequence.is_(None)))}
@@ -64,7 +64,7 @@ def _files(connection: Connection, lake: Path) -> Iterator[str]:
     for row in connection.execute(query.order_by(lake_file.c.plant, lake_file.c.day, lake_file.c.id)).all():
         path, day, counted = lake / row.plant / row.name, (row.plant, row.day), None
         if not path.exists():
-            # A superseded one that no run pins may be let go at any moment, also at this one.
+            # A superseded file that no run pins may be removed at any moment, also at this one.
             if row.superseded_ms is None or (row.plant, row.name) in pinned:
                 yield tr("{path}: listed and not there", path=path)
         else:
@@ -94,7 +94,7 @@ def _files(connection: Connection, lake: Path) -> Iterator[str]:
 
 
 def _imports(connection: Connection, folder: Path) -> Iterator[str]:
-    """The file of every import is there with its hash."""
+    """Check the hash of the file of every import."""
     for sha256 in listed_files(connection):
         try:
             read_verified(path_of(folder, sha256), sha256)
@@ -103,7 +103,7 @@ def _imports(connection: Connection, folder: Path) -> Iterator[str]:
 
 
 def _database(connection: Connection) -> Iterator[str]:
-    """Pages and indexes of an SQLite file fit together, and no row names one that is not there."""
+    """Check that pages and indexes of an SQLite file are consistent, and that foreign keys refer to existing rows."""
     if connection.dialect.name != "sqlite":
         return
     for (words,) in connection.exec_driver_sql("PRAGMA integrity_check").all():
@@ -119,7 +119,7 @@ def _database(connection: Connection) -> Iterator[str]:
 
 
 def _others(connection: Connection, directory: Path) -> Iterator[str]:
-    """The list of records that lost their instant is there for every current day file that names one."""
+    """Check the list of records that lost their instant, for every current day file that names one."""
     current = lake_file.c.superseded_ms.is_(None) & (lake_file.c.others != "")
     for row in connection.execute(select(lake_file.c.plant, lake_file.c.others).where(current)):
         try:
@@ -129,7 +129,7 @@ def _others(connection: Connection, directory: Path) -> Iterator[str]:
 
 
 def _results(connection: Connection) -> Iterator[str]:
-    """What was measured is as it was stored; what is not is measured again by the next closing."""
+    """Stored measuring results that were altered; the next closing measures them again."""
     for name in find_altered_results(connection):
         yield tr(
             "{name}: is not as it was stored; it counts for nothing and is made again when it is needed", name=name
@@ -137,7 +137,7 @@ def _results(connection: Connection) -> Iterator[str]:
 
 
 def _kept(connection: Connection, directory: Path) -> Iterator[str]:
-    """Tables kept between runs are as they were written, or gone."""
+    """Check that tables kept between runs are as they were written, or gone."""
     for row in connection.execute(select(kept_file)):
         path = directory / "laid-out" / row.name
         try:

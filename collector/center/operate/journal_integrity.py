@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether the journal agrees with itself: payloads, the rows that were written from them, sequences. Changes nothing.
+"""Checks the journal: payloads, the rows derived from them, sequences. Changes nothing.
 
-A payload is signed bytes: while one is kept, every other row about its batch follows from it. Payloads that are gone
-have left their records in day files, which `integrity` looks at; of their batches the sequences are still held against
-the ranges of the stream.
+A payload is signed bytes: while it is kept, every other row about its batch follows from it. The records of removed
+payloads are in day files, which `integrity` checks; the sequences of their batches are still compared with the ranges
+of the stream.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ from collector.model.record import GapRecord
 
 _UnitDay = tuple[str, str, str]  # plant, unit, day
 _Lost = dict[tuple[str, str, str], list[ranges.Range]]  # by plant, gateway and epoch
-_BAD_COLUMNS = "bad_columns"  # of a batch that was set aside when its day was sealed
+_BAD_COLUMNS = "bad_columns"  # of a batch that was put aside when its day was sealed
 
 
 def check_journal(connection: Connection) -> Iterator[str]:
-    """Everything found wrong, in words."""
+    """Every problem found, in words."""
     lost: _Lost = defaultdict(list)
     yield from _payloads(connection, lost)
     yield from _batches(connection)
@@ -53,9 +53,9 @@ def check_journal(connection: Connection) -> Iterator[str]:
 
 
 def _payloads(connection: Connection, lost: _Lost) -> Iterator[str]:
-    """Every payload kept is the batch its row names, and days, gaps and minutes are what the payloads say.
+    """Check that every payload is the batch of its row, and that days, gaps and minutes follow from the payloads.
 
-    `lost` takes what their gap records declare lost.
+    `lost` receives the sequences that their gap records declare lost.
     """
     same = (payload.c.stream_id == batch.c.stream_id) & (payload.c.sequence == batch.c.sequence)
     days, gaps = _days_of_batches(connection), _gaps_of_batches(connection)
@@ -108,7 +108,7 @@ def _payloads(connection: Connection, lost: _Lost) -> Iterator[str]:
 
 
 def _counts_for_nothing(row: Any, set_aside: set[tuple[str, str, str, int]]) -> bool:
-    """Whether a batch may stand for no day: an import that was undone, or columns that can't be decoded."""
+    """True if a batch may have no day: an undone import, or columns that can't be decoded."""
     return row.gateway in (IMPORTED, REPLACING) or (row.plant, row.gateway, row.epoch, row.sequence) in set_aside
 
 
@@ -136,7 +136,7 @@ def _facts(row: Any, envelope: wire.Envelope, found: wire.BatchTimes) -> Iterato
 
 
 def _minutes(connection: Connection, sums: dict[_UnitDay, list[UnitPart]]) -> Iterator[str]:
-    """What is listed of each unit and day is what its batches hold, where all of their payloads are kept."""
+    """Compare each unit day with its batches, where all of their payloads are kept."""
     kept = (payload.c.stream_id == batch_day.c.stream_id) & (payload.c.sequence == batch_day.c.sequence)
     gone = select(batch_day.c.plant, batch_day.c.day).distinct().where(~exists().where(kept))
     pruned = {(row.plant, row.day) for row in connection.execute(gone)}
@@ -170,7 +170,7 @@ def _minutes(connection: Connection, sums: dict[_UnitDay, list[UnitPart]]) -> It
 
 
 def _batches(connection: Connection) -> Iterator[str]:
-    """Payloads belong to batches; a payload is gone only where retention let go of that time; days name batches."""
+    """Check that payloads belong to batches, that only retention removed payloads, and that days name batches."""
     here = (batch.c.stream_id == payload.c.stream_id) & (batch.c.sequence == payload.c.sequence)
     for row in connection.execute(select(payload.c.stream_id, payload.c.sequence).where(~exists().where(here))):
         yield tr(
@@ -200,9 +200,9 @@ def _batches(connection: Connection) -> Iterator[str]:
 
 
 def _sequences(connection: Connection, lost: _Lost) -> Iterator[str]:
-    """Covered ranges are exactly what was stored, refused or declared lost, and `through` follows from them.
+    """Check that covered ranges are exactly the sequences stored, refused or declared lost, and `through` with them.
 
-    A gap record that names no unit stands in its payload alone: once that is gone nobody can tell what it closed.
+    A gap record without units exists in its payload only: after the payload is removed nobody can tell what it closed.
     """
     known = select(stream.c.id)
     for table in (covered, batch, gap):
@@ -210,7 +210,7 @@ def _sequences(connection: Connection, lost: _Lost) -> Iterator[str]:
             yield tr("stream {number}: is not listed, and {table} names it", number=number[0], table=table.name)
     untold = _untold_gaps(connection)
     if connection.execute(select(quarantine.c.id).where(quarantine.c.topic == "").limit(1)).first():
-        untold = None  # refusals that were only counted
+        untold = None  # some refusals were only counted
     for row in connection.execute(select(stream)):
         name = tr("stream {plant}/{gateway}/{epoch}", plant=row.plant, gateway=row.gateway, epoch=row.epoch)
         query = select(covered.c.from_seq, covered.c.to_seq).where(covered.c.stream_id == row.id)
@@ -240,7 +240,7 @@ def _sequences(connection: Connection, lost: _Lost) -> Iterator[str]:
 
 
 def _untold_gaps(connection: Connection) -> set[tuple[str, str]] | None:
-    """Gateways of which a batch with gaps has lost its payload."""
+    """Gateways with a batch that has gaps and whose payload was removed."""
     kept = (payload.c.stream_id == batch.c.stream_id) & (payload.c.sequence == batch.c.sequence)
     gone = select(stream.c.plant, stream.c.gateway).join_from(batch, stream, stream.c.id == batch.c.stream_id)
     rows = connection.execute(gone.where((batch.c.gap_count > 0) & ~exists().where(kept)).distinct())
@@ -248,7 +248,7 @@ def _untold_gaps(connection: Connection) -> set[tuple[str, str]] | None:
 
 
 def _settled_otherwise(connection: Connection, row: Any) -> list[ranges.Range]:
-    """Sequences of a stream that were refused for good, or declared lost by a gap record of its gateway."""
+    """Sequences of a stream that were finally refused, or declared lost by a gap record of its gateway."""
     mine = (quarantine.c.plant == row.plant) & (quarantine.c.gateway == row.gateway)
     refused = select(quarantine.c.sequence).where(mine & (quarantine.c.epoch == row.epoch))
     of_gateway = (stream.c.plant == row.plant) & (stream.c.gateway == row.gateway) & (gap.c.epoch == row.epoch)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the running center looks at again and again: keys enrolled or revoked, alarms, days not yet validated.
+"""Periodic work of the running center: enrolled and revoked keys, alarms, days not yet validated.
 
-In threads, with the store's own connections; whatever goes wrong here is logged and tried again, receiving goes on.
+Runs in threads, with the store's own connections; every error is logged and the work tried again, receiving goes on.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from collector.center.receive.turns import Served
 from collector.center.settings import CenterSettings
 
 EVERY_S: Final = 10.0
-WATCHED_ROUNDS: Final = 7  # a minute
+WATCHED_ROUNDS: Final = 7  # one minute
 VALIDATE_EVERY_S: Final = 30.0
 
 logger: Final = logging.getLogger("collector.center.operate.keys_and_alarms_loop")
@@ -40,9 +40,9 @@ async def keep_keys_and_alarms(
     served: Callable[[], Mapping[str, Served]] = dict,
     every_s: float = EVERY_S,
 ) -> None:
-    """Bring keys and alarms up to date every 10 s, until cancelled. `served`: what the receiver did for each plant."""
+    """Update keys and alarms every 10 s, until cancelled. `served`: the receiver's counts for each plant."""
     ring = KeyRing(settings)
-    # What was served, and when, for as long as a plant that floods is watched.
+    # Counts and their times, for as long as a flooding plant is watched.
     seen: deque[tuple[float, Mapping[str, Served]]] = deque(maxlen=WATCHED_ROUNDS)
     while True:
         seen.append((store.clock.monotonic_s(), served()))
@@ -69,7 +69,7 @@ def look_once(
 
 
 async def keep_validating(store: CenterStore, policy_of: PolicyOf, *, every_s: float = VALIDATE_EVERY_S) -> None:
-    """Look at the days that were sealed since, until cancelled."""
+    """Validate the days sealed since the last round, until cancelled."""
     stopping = threading.Event()
     try:
         while True:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The center in Prometheus' words, made anew for every scrape from the store and the receiver's counters."""
+"""The center's state as Prometheus metrics, computed for every scrape from the store and the receiver's counters."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from collector.center.receive.stream_state import OF_GATEWAYS
 from collector.model.interval import local_day
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
-_RECENT_DAYS: Final = 45  # a plant without a record for so long has no age of its last one here
+_RECENT_DAYS: Final = 45  # a plant without a record for longer has no metric for its last one
 
 Row = tuple[Sequence[str], float]
 
 
 def render_metrics(connection: Connection, counters: Counters | None, *, now_ms: int) -> bytes:
-    """The text a scrape gets. `counters`: of the receiver of this process; None where there is none in it."""
+    """The text of a scrape. `counters`: of the receiver in this process; None where there is none."""
     families = [*_of_receiver(counters), *_of_plants(connection, now_ms), *_of_store(connection)]
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_CenterMetrics(families))

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether the center can do its work: it commits what it is given, and has room to. What /readyz, doctor and the hook
-tell when it can't; none of it needs the store, which may be what is at fault.
+"""The readiness of the center: it commits waiting jobs, and has room for it.
+
+/readyz, doctor and the hook report the reasons when it is not ready; none of them needs the store, which may be the
+cause.
 """
 
 from __future__ import annotations
@@ -30,9 +32,9 @@ from collector.center.operate.webhook import post_event
 from collector.center.settings import Alarms, CenterSettings, parse_listen
 from collector.model.interval import format_time
 
-WRITER_S: Final = 30.0  # something waits and nothing is committed for so long
+WRITER_S: Final = 30.0  # jobs wait and nothing is committed for this long
 FULL_BYTES: Final = 32_000_000  # with less room a commit may fail at any moment
-ANSWER_S: Final = 2.0  # less than ASK_S, within which doctor wants the answer
+ANSWER_S: Final = 2.0  # less than ASK_S, within which doctor expects the answer
 LOOK_EVERY_S: Final = 5.0
 ASK_S: Final = 3.0
 CODE: Final = "center_not_writing"
@@ -41,9 +43,9 @@ logger: Final = logging.getLogger("collector.center.operate.readiness")
 
 
 def why_not_ready(store: CenterStore, *, answer_s: float = ANSWER_S) -> list[str]:
-    """Everything that keeps this process from committing, in words; empty where it is ready.
+    """The reasons why this process can't commit, in words; empty where it is ready.
 
-    `answer_s`: so long a database may take to answer, which hangs where its disk or the way to it does.
+    `answer_s`: time limit for the database, which hangs where its disk or its connection does.
     """
     found: list[str] = []
     count, waited_s = store.health.waited()
@@ -61,7 +63,7 @@ def why_not_ready(store: CenterStore, *, answer_s: float = ANSWER_S) -> list[str
     except OSError as error:
         found.append(tr("{file} can't be used: {strerror}", file=error.filename, strerror=error.strerror))
     try:
-        # A row: "SELECT 1" is answered without a look at the file.
+        # Read a row: "SELECT 1" is answered without reading the file.
         store.read_within(store_id_of, answer_s)
     except TimeoutError:
         found.append(tr("the store does not answer within {seconds:g} s", seconds=answer_s))
@@ -71,7 +73,7 @@ def why_not_ready(store: CenterStore, *, answer_s: float = ANSWER_S) -> list[str
 
 
 def require_usable(lake: Path) -> None:
-    """The lake, where there is one yet, can be looked through and written.
+    """Check that the lake, where there is one yet, can be read and written.
 
     Raises:
         OSError: it can't.
@@ -88,7 +90,7 @@ async def keep_telling_troubles(
     post: Callable[[Alarms, Mapping[str, Any]], None] = post_event,
     look_every_s: float = LOOK_EVERY_S,
 ) -> None:
-    """Log and post when the center can't commit and when it can again, until cancelled."""
+    """Log and post when the center can't commit, and when it can again, until cancelled."""
     since_ms: int | None = None
     while True:
         words = "; ".join(await asyncio.to_thread(why_not_ready, store))
@@ -117,21 +119,21 @@ def _post(settings: CenterSettings, post: Callable[[Alarms, Mapping[str, Any]], 
 
 
 def _note(connection: Connection, since_ms: int, until_ms: int) -> None:
-    """List the alarm once it can be written down; the hook was told already."""
+    """Store the alarm once writing works again; the hook has received it already."""
     values = {"code": CODE, "subject": "center", "since_ms": since_ms, "until_ms": until_ms}
     values |= {"text": "nothing could be committed", "raised_sent_ms": since_ms, "cleared_sent_ms": until_ms}
     connection.execute(insert(alarm).values(values))
 
 
 def ask_running_center(settings: CenterSettings) -> str | None:
-    """What the center that runs on this machine says of itself: "" where it is ready; None where none answers."""
+    """The answer of the center running on this machine: "" where it is ready; None where none answers."""
     if not settings.center.listen:
         return None
     host, port = parse_listen(settings.center.listen)
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     connection: HTTPConnection = HTTPConnection(host, port, timeout=ASK_S)
     if settings.web.cert_file:
-        context = create_default_context()  # of this very machine, under whatever name its certificate has
+        context = create_default_context()  # the certificate need not name this address of the same machine
         context.check_hostname, context.verify_mode = False, CERT_NONE
         connection = HTTPSConnection(host, port, timeout=ASK_S, context=context)
     try:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A day file that is not as it was sealed, put right by two people: sealed again from the journal, or out of a backup.
+"""Repair of an altered day file by two people: sealed again from the journal, or taken from a backup.
 
-From a backup the very file comes back, or nothing. From the journal the same records give the same bytes, as long as
-their payloads are kept; where they give others, the day has another file from then on, as after a late record, and runs
-made of the old one stay as they are. The names that runs have for the file are given the new bytes too.
+A backup gives the very file, or nothing. From the journal the same records give the same bytes, as long as their
+payloads are kept; where the bytes differ, the day has another file from then on, as after a late record, and runs of
+the old one stay as they are. The links of runs to the file get the new bytes too.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ JOURNAL: Final = "journal"
 
 @dataclass(frozen=True, slots=True)
 class Repaired:
-    """What a repair did. `before`, `after`: SHA-256 of the file as it was found, and as it is now."""
+    """The result of a repair. `before`, `after`: SHA-256 of the file as found, and as it is now."""
 
     path: Path
     expected: str
@@ -47,7 +47,9 @@ class Repaired:
 
 
 def propose_repair(store: CenterStore, plant: str, day: str, *, source: str, reason: str, actor: Actor) -> int:
-    """Prepare a repair for another person to approve; the proposal's number. `source`: journal, or a backup's folder.
+    """Prepare a repair for another person to approve; returns the proposal's number.
+
+    `source`: journal, or a backup's folder.
 
     Raises:
         Denied: the role may not prepare it.
@@ -75,11 +77,11 @@ def refuse_repair(store: CenterStore, number: int, *, actor: Actor, note: str) -
 
 
 def approve_repair(store: CenterStore, number: int, *, actor: Actor) -> Repaired:
-    """Approve a repair as another person, and carry it out; or finish one whose process was killed after that.
+    """Approve a repair as another person, and carry it out; or finish an approved one whose process was killed.
 
     Raises:
         Denied: the role may not, or the person prepared it.
-        StoreError: decided already, payloads of the day are gone, or the backup has not this very file.
+        StoreError: decided already, payloads of the day are gone, or the backup does not have this very file.
         OSError: the disk refuses.
     """
     proposed = store.read(lambda c: four_eyes.get_proposal(c, number))
@@ -89,7 +91,7 @@ def approve_repair(store: CenterStore, number: int, *, actor: Actor) -> Repaired
     plant, day = said["plant"], said["day"]
     path, sha256 = store.read(lambda c: _current(c, store, plant, day))
     before = _hash_of(path)
-    # Looked at before it is decided: what can't be done is not approved.
+    # Checked before the decision: an impossible repair is not approved.
     if said["source"] != JOURNAL:
         verify_file(Path(said["source"]) / "lake" / plant / path.name, sha256)
     elif not store.read(lambda c: source_of(c, store.lake, plant).is_kept(day)):
@@ -114,7 +116,7 @@ def approve_repair(store: CenterStore, number: int, *, actor: Actor) -> Repaired
 
 
 def _was_cut_off(connection: Connection, proposed: four_eyes.Proposal, actor: Actor) -> bool:
-    """Whether this very person approved it before, and it was not carried out to its end."""
+    """True if the same person approved it before, and it was not finished."""
     if proposed.decision != four_eyes.GRANTED or proposed.decided_by != actor.name:
         return False
     entries = audit.list_entries(connection, subject=proposed.subject)
@@ -160,9 +162,9 @@ def _put_back(source: Path, path: Path, sha256: str) -> None:
 
 
 def _renew_links(store: CenterStore, plant: str, path: Path) -> None:
-    """Give the runs that pin this file its new bytes, where theirs are not those any more.
+    """Give runs that pin this file its new bytes, where theirs differ.
 
-    A run whose files are its own, as those of a disclosed one are, gets one of its own again.
+    A run with files of its own, as after a disclosure, gets a new file of its own.
     """
     mine = (run_file.c.plant == plant) & (run_file.c.name == path.name)
     query = select(run.c.folder).join(run_file, run_file.c.run_id == run.c.id).where(mine)

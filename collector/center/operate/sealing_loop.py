@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the center does by itself: seal the days that have been quiet, let go of what may go and of runs left behind."""
+"""Background work of the center: seal days that have been quiet, and remove expired files and lost runs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ logger: Final = logging.getLogger("collector.center.operate.sealing_loop")
 
 
 async def keep_sealing(store: CenterStore, settings: CenterSettings) -> None:
-    """Look after the days every `check_every_s`, until cancelled; a database that is away is waited for."""
+    """Do the background work every `check_every_s`, until cancelled; waits for a database that is unreachable."""
     url, lake = settings.center.database_url, settings.lake
     sealing = SealingProcesses(store.directory, url, processes=lake.seal_processes)
     try:
@@ -50,7 +50,7 @@ async def _look_after(store: CenterStore, lake: Lake, runs: RunSettings, sealing
 
 
 def _make_own(store: CenterStore) -> None:
-    """Runs disclosed by a program that did not yet give them files of their own, or copied here by other means."""
+    """Give files of their own to disclosed runs without them: from an older program, or copied by other means."""
     try:
         for words in own_disclosed(store):
             logger.error("%s", words)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the center knows of each plant and unit: last record, gateways as they last described themselves, completeness.
+"""The state of each plant and unit: last record, last messages of the gateways, completeness.
 
 Read from the store alone, so it works beside a running receiver and on a copy.
 """
@@ -45,7 +45,7 @@ class UnitStatus:
 
 @dataclass(frozen=True, slots=True)
 class GatewayStatus:
-    """One gateway of a plant over all its epochs. `state`: what it last said of itself, None where nothing came."""
+    """One gateway of a plant over all its epochs. `state`: its last state message, None where none came."""
 
     plant: str
     gateway: str
@@ -71,7 +71,7 @@ class CenterStatus:
 
 
 def read_status(connection: Connection, month: Month, *, now_ms: int, hold_limit_s: int) -> CenterStatus:
-    """The status of all enrolled plants and of whatever else has sent. `hold_limit_s`: the data policy's."""
+    """The status of all enrolled plants and of other senders. `hold_limit_s`: from the data policy."""
     codes = connection.execute(select(quarantine.c.code, func.count()).group_by(quarantine.c.code))
     unsealed = select(func.count()).select_from(lake_day).where(lake_day.c.wanted > lake_day.c.sealed)
     return CenterStatus(
@@ -102,7 +102,7 @@ def _units(connection: Connection, month: Month, now_ms: int, hold_limit_s: int)
     for plant, units in enrolled_units(connection).items():
         known |= {(plant, unit) for unit in units}
     interval = month.interval
-    # A simulated month may lie ahead of the center's own clock; its records say how far it has come.
+    # A simulated month may be ahead of the center's own clock; its latest record then gives the time.
     now_ms = max(now_ms, *(last or {("", ""): now_ms}).values())
     elapsed = Interval(interval.start_ms, max(interval.start_ms, min(now_ms, interval.end_ms)))
     first, until = month.first_day.isoformat(), month.next().first_day.isoformat()
@@ -128,7 +128,7 @@ def _units(connection: Connection, month: Month, now_ms: int, hold_limit_s: int)
 
 
 def read_gateways(connection: Connection) -> tuple[GatewayStatus, ...]:
-    """Every gateway that has sent or said anything."""
+    """Every gateway that has sent a batch or a state."""
     counts = (func.count().label("batches"), func.sum(batch.c.record_count).label("records"))
     totals = select(batch.c.stream_id, *counts, func.sum(batch.c.repeats).label("repeats"))
     totals_of = totals.group_by(batch.c.stream_id).subquery()
@@ -154,9 +154,9 @@ def read_gateways(connection: Connection) -> tuple[GatewayStatus, ...]:
 def _with_will(
     key: tuple[str, str], states: Mapping[tuple[str, str], tuple[int, Mapping[str, Any]]]
 ) -> tuple[int, Mapping[str, Any]]:
-    """What a gateway last said for a plant; gone where its will, on the topic of another of its plants, is newer.
+    """The last state of a gateway for a plant; offline where its will, on another plant's topic, is newer.
 
-    A connection has one will, on one topic; the message names all plants it speaks for.
+    A connection has one will, on one topic; the message names all plants it is for.
     """
     plant, gateway = key
     at_ms, state = states[key]
@@ -184,10 +184,10 @@ def _gateway(key: tuple[str, str], streams: list[Any], state: tuple[int, Mapping
 
 
 def _state(payload: bytes) -> Mapping[str, Any]:
-    """A state message as an object; one that is none, or could not be passed on as JSON, is shown as its text."""
+    """A state message as an object; a malformed one, or one that can't be written as JSON, as its text."""
     try:
         found = json.loads(payload)
-        # Half a character (\ud800) is read and then fails whoever writes it: a page of all plants, for one of them.
+        # Half a character (\ud800) can be read but not written: one plant would break the page of all plants.
         json.dumps(found, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         found = None

@@ -26,7 +26,7 @@ class StoredGap:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Over all streams. `size_bytes`: batches as they came over the wire; `repeats`: arrivals beyond the first."""
+    """Sums over all streams. `size_bytes`: batches as received; `repeats`: arrivals beyond the first."""
 
     batches: int
     records: int

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tells systemd that the center is alive: that its loop turns, and that its writer still finishes what it is given."""
+"""The watchdog signal for systemd: the center's loop runs, and its writer finishes its jobs."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ logger: Final = logging.getLogger("collector.center.operate.watchdog")
 
 
 async def say_alive(store: CenterStore, *, period_s: float = PERIOD_S) -> None:
-    """`WATCHDOG=1` after each job the writer has done, until cancelled; a loop or a writer that hangs says nothing.
+    """Send `WATCHDOG=1` after each finished job of the writer, until cancelled; a hung loop or writer sends nothing.
 
-    A database that is away is no reason to start again: the writer then fails, and lives.
+    An unreachable database is no reason for a restart: the writer then fails, but runs.
     """
     while True:
         try:

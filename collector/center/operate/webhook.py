@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Alarms posted to somebody else's program, each once, in order, as JSON, however many receivers there are. A hook that
-fails is tried again, later and later; what it never takes within a day is old news. Nothing waits for it but its own
-task.
+"""Alarms posted to another program, each once, in order, as JSON, whatever the number of receivers.
+
+A failing hook is tried again with growing delay; an event it does not accept within a day is dropped. Only this task
+waits for it.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def post_event(limits: Alarms, event: Mapping[str, Any]) -> None:
     """Post one event.
 
     Raises:
-        OSError: no answer in time, or not a good one.
+        OSError: no answer in time, or an error answer.
     """
     body = json.dumps(event, ensure_ascii=False).encode()
     headers = {"Content-Type": "application/json; charset=utf-8"}
@@ -56,7 +57,7 @@ async def keep_telling(
     look_every_s: float = LOOK_EVERY_S,
     backoff_start_s: float = BACKOFF_START_S,
 ) -> None:
-    """Tell the hook what it does not know yet, until cancelled; without a hook do nothing."""
+    """Send new events to the hook, until cancelled; does nothing without a hook."""
     if not limits.webhook_url:
         await asyncio.Event().wait()
     failures = 0
@@ -75,12 +76,12 @@ async def keep_telling(
 def tell_once(
     store: CenterStore, limits: Alarms, center: str, post: Callable[[Alarms, Mapping[str, Any]], None]
 ) -> None:
-    """Tell the hook what it does not know yet, unless another process is telling it just now.
+    """Send new events to the hook, unless another process is doing it.
 
     Raises:
-        OSError: it did not take an event.
+        OSError: it did not accept an event.
     """
-    # Of several receivers one tells at a time; what it has told is written down before the next one looks.
+    # Of several receivers one sends at a time, and records its events before the next one looks.
     with store.hold("webhook", wait=False) as held:
         if not held:
             return

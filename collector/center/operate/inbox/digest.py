@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Once a day, what waits for whom: by mail to each named account, and as one JSON post. Quiet unless it is set up.
+"""The daily digest of waiting tasks: by mail to each named account, and as one JSON post. Off unless configured.
 
-Who has nothing waiting is told nothing. That a person was told stands in the audit log, which is also how of several
-processes, and after a restart, each is told once a day. A mail server that fails is tried again with back-off.
+A person without tasks gets no mail. Each digest is in the audit log, so that with several processes, or after a
+restart, each person still gets one a day. A failing mail server is tried again with back-off.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ logger: Final = logging.getLogger("collector.center.operate.inbox.digest")
 
 
 async def keep_digesting(store: CenterStore, settings: CenterSettings, *, look_every_s: float = LOOK_EVERY_S) -> None:
-    """Tell people once a day what waits for them, until cancelled; nothing where no time of day is set."""
+    """Send the digest once a day, until cancelled; does nothing where no time of day is set."""
     if not settings.digest.at:
         await asyncio.Event().wait()
     failures = 0
@@ -57,10 +57,10 @@ async def keep_digesting(store: CenterStore, settings: CenterSettings, *, look_e
 
 
 def digest_once(store: CenterStore, settings: CenterSettings) -> int:
-    """Tell those who were not told today, once it is time; how many were told.
+    """Send the digest to people without one today, once it is time; returns their number.
 
     Raises:
-        OSError: mail server or hook did not take it.
+        OSError: mail server or hook did not accept it.
         SMTPException: the mail server refused it.
     """
     now_ms = store.clock.now_utc_ms()
@@ -83,7 +83,7 @@ def digest_once(store: CenterStore, settings: CenterSettings) -> int:
 def _to_tell(
     store: CenterStore, settings: CenterSettings, today: date, now_ms: int
 ) -> list[tuple[str, str, list[WaitingTask]]]:
-    """Account, address and tasks of those who have some and were not told today."""
+    """Account, address and tasks of people with tasks and without a digest today."""
     try:
         days = duty_days(rulebook_path(settings))
     except ConfigError:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What waits for a person: to decide, answer, settle, disclose, file, approve, publish, enrol, or look at.
+"""The tasks of a person: to decide, answer, settle, disclose, file, approve, publish, enrol, or look at.
 
-Nothing is kept: a task is there as long as the store shows that something is to be done, and gone when it was done,
-by whomever. The number of questions asked of the store does not grow with the months that are finished.
+Tasks are not stored: a task exists as long as the store shows that something is to be done, whoever does it. The number
+of queries does not grow with the finished months.
 """
 
 from __future__ import annotations
@@ -57,9 +57,9 @@ _MONTH_KINDS: Final = ("month_step", "month_filing", "month_publication")
 
 @dataclass(frozen=True, slots=True)
 class WaitingTask:
-    """Something that waits. `kind`: a stable code; `text`: in words; `path`: the page where it is done.
+    """A waiting task. `kind`: a stable code; `text`: in words; `path`: the page where it is done.
 
-    `due`: the last day for it, None where no calendar knows one. `since_ms`: since when it waits.
+    `due`: the last day for it, None where no calendar gives one. `since_ms`: the time since which it waits.
     """
 
     kind: str
@@ -69,12 +69,12 @@ class WaitingTask:
     path: str
 
     def is_late(self, today: date) -> bool:
-        """Whether its day is over."""
+        """True if its due day is over."""
         return self.due is not None and self.due < today
 
 
 def tasks_of(connection: Connection, actor: Actor, days: DutyDays | None, now_ms: int) -> list[WaitingTask]:
-    """What waits for a person, the most urgent first. `days` None: the rulebook can't be read, and no day is known."""
+    """The tasks of a person, the most urgent first. `days` None: the rulebook can't be read, no due day is known."""
     proposals = four_eyes.list_proposals(connection, open_only=True)
     reviews = {each.id: each for each in all_reviews(connection) if each.is_open and actor.may_see(each.plant)}
     decided = {each.subject for each in proposals}
@@ -128,7 +128,7 @@ def _of_reviews(actor: Actor, reviews: Iterable[Review], decided: set[str]) -> I
 
 
 def _of_questions(connection: Connection, actor: Actor, days: DutyDays | None, now_ms: int) -> Iterator[WaitingTask]:
-    """Questions to answer; and for a plant, of a month that is disclosed since, those it may confirm as reviews."""
+    """Questions to answer; and for a plant, questions of a month disclosed since, which it may confirm as reviews."""
     answers, asks = actor.may(Permission.REVIEW_ANSWER), actor.may(Permission.REVIEW_SUBMIT) and not actor.local
     if not (answers or asks):
         return
@@ -182,7 +182,7 @@ def _of_months(
 def _cycle(connection: Connection, month: Month, edition: int, days: DutyDays | None) -> Cycle | None:
     try:
         return None if days is None else cycle_of(connection, month, edition, days)
-    except RuleError:  # a year without a calendar: the board says so
+    except RuleError:  # a year without a calendar: the duty board reports it
         return None
 
 
@@ -195,7 +195,7 @@ def _step(
     since_ms: int,
     stood_on: int | None,
 ) -> Iterator[WaitingTask]:
-    """What leads a month on, for who may do it."""
+    """The next step of a month, for a person who may do it."""
     path, disclosure = f"/months/{month}", None if cycle is None else cycle.disclosure
     if stage in (MonthStage.TRIAL, MonthStage.CORRECTION):
         ready = (run.c.month == str(month)) & has_statement & run.c.kind.not_in(NEVER_DISCLOSED)
@@ -226,7 +226,7 @@ def _step(
 
 
 def _to_enrol(connection: Connection, actor: Actor) -> Iterator[WaitingTask]:
-    """Gateways that sign with a key nobody enrolled."""
+    """Gateways that sign with a key that is not enrolled."""
     if not actor.may(Permission.ADMINISTER):
         return
     unknown = quarantine.c.code == "unknown_key"
@@ -236,7 +236,7 @@ def _to_enrol(connection: Connection, actor: Actor) -> Iterator[WaitingTask]:
 
 
 def _to_look_at(connection: Connection, actor: Actor) -> Iterator[WaitingTask]:
-    """Alarms that stand: for who runs the center, and for a plant its own."""
+    """Standing alarms: for staff that run the center; for a plant its own."""
     if not (actor.may(Permission.IMPORT) or actor.may(Permission.ADMINISTER) or actor.plant):
         return
     for each in list_alarms(connection, plant=actor.plant or ""):
