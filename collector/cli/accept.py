@@ -38,7 +38,7 @@ def register(app: typer.Typer) -> None:
 
 
 def _find(plan: Path) -> Path:
-    """The file; for `config/…` that is not in this folder the one that came with the program."""
+    """The plan file; a missing `config/…` is taken from the installed program."""
     from collector.base.resources import config_path
 
     if plan.exists() or plan.is_absolute() or plan.parts[:1] != ("config",):
@@ -83,7 +83,7 @@ def _accept(plan: Plan, out: Path | None) -> Acceptance:
 
 
 def _new_folder(out: Path, started: str) -> Path:
-    """A folder of this run's own: an earlier report is never written over."""
+    """A new folder for this run: an earlier report is never overwritten."""
     stamp = started[:19].replace("-", "").replace(":", "")
     for number in range(1, 1000):
         folder = out / (stamp if number == 1 else f"{stamp}-{number}")

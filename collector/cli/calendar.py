@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`collector calendar MONTH`: what is due when for a settled month (Art. 26-28)."""
+"""`collector calendar MONTH`: the duties of a settled month with their days (Art. 26-28)."""
 
 from __future__ import annotations
 

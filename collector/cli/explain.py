@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`collector explain`: one line down to formula, rulebook rows, readings, segments and records; or drawn."""
+"""`collector explain`: one line with its formula, rulebook rows, readings, segments and records; or as a drawing."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The language of a terminal: COLLECTOR_LANGUAGE (`zh` or `en`), else the locale that the system names."""
+"""The language of a terminal: COLLECTOR_LANGUAGE (`zh` or `en`), else from the locale of the system."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ def terminal_language() -> Language:
 
 
 def say(text: object) -> str:
-    """A text as this terminal shows it."""
+    """A text in this terminal's language."""
     return str(into(text, terminal_language()))
 
 
 def print_text(text: str, /, **values: Any) -> None:
-    """Print a text as this terminal shows it. As with `tr`, it is written out at the call and collected from there."""
+    """Print a text in this terminal's language. As with `tr`, it must be a literal at the call."""
     print(say(tr(text, **values)))
 
 
 def heads(*texts: str) -> tuple[Text, ...]:
-    """The heads of a table, each written out at the call as with `tr`."""
+    """The headings of a table, each a literal at the call, as with `tr`."""
     return tuple(map(tr, texts))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who sits at the command line, as the operating system knows it: recorded beside the name that `--who` claims.
+"""The operating system's user at the command line: recorded beside the name that `--who` claims.
 
 The kernel keeps the user who logged in across `su`, `sudo` and `runuser` (the audit login uid); where nobody logged in
-(a timer, a container) it is the user of the process. The environment is not asked: anybody can set it.
+(a timer, a container) it is the user of the process. Environment variables are not used: anybody can set them.
 """
 
 from __future__ import annotations

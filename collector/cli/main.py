@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The verbs of `collector`: arguments in, exit code out (0 good, 1 findings or refused, 2 usage).
 
-Modules import what is heavy inside their functions, so that a gateway without the center
-extra has all plant-side verbs and `--help` answers at once.
+Heavy modules are imported inside functions, so that a gateway without the center extra has all plant-side verbs, and
+`--help` answers at once.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from collector.cli.panels import ROOT_PANELS
 from collector.cli.verbs import group_of
 from collector.cli.version import print_version
 
-# What a disk answers that takes nothing more.
+# Errors of a disk that accepts no more data.
 OF_THE_DISK: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
 
 app = typer.Typer(
@@ -46,12 +46,12 @@ def _root(
 def main() -> None:
     """Entry point: every error of ours becomes words on stderr and exit code 1.
 
-    Files are for the user who runs it and nobody else, whatever the shell or the service says: books, statements, keys.
+    New files (books, statements, keys) are readable by their user only, whatever the umask of shell or service.
     """
     os.umask(0o077)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without Chinese shows `?`, and the work is not lost
+            stream.reconfigure(errors="replace")  # a terminal without Chinese shows `?` instead of stopping the work
     try:
         app()
     except (CollectorError, PermissionError) as error:
@@ -65,7 +65,7 @@ def main() -> None:
         print(say(join(": ", filter(None, (error.filename and str(error.filename), words)))), file=sys.stderr)
         sys.exit(1)
     except SystemExit as ended:
-        # "path … is not readable" is usage to Typer; whose the file is, is what helps.
+        # Typer reports "path … is not readable" as a usage error; the file's owner is the helpful information.
         named = (Path(word) for word in sys.argv[1:] if os.sep in word)
         if ended.code == 2 and (closed := remedy_of(named, os.R_OK)):
             print(say(closed), file=sys.stderr)

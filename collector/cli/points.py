@@ -30,7 +30,7 @@ def register(root: typer.Typer) -> None:
 
 
 class Protocol(StrEnum):
-    """What decides how the address columns are read: the protocols of `[[device]]`, told without loading its model."""
+    """The protocols of `[[device]]`, which decide how address columns are read; copied here to import less."""
 
     MODBUS_TCP = "modbus_tcp"
     MODBUS_UDP = "modbus_udp"
@@ -110,7 +110,7 @@ def _show_report(report: LintReport) -> None:
         for f in report.findings:
             severity = Text(f"{_SEVERITY_ZH[f.severity.value]} {f.severity.value}", style=_COLOURS[f.severity.value])
             severity.append(f"\n{f.code}", style="dim")
-            # Text, not str: a cell of somebody's table is no markup.
+            # Text, not str: a cell must not be read as markup.
             table.add_row(severity, str(f.row or ""), Text(f.column), Text(f"{f.message_zh}\n{f.message}"),
                           Text("\n".join(filter(None, (f.remedy_zh, f.remedy)))))  # fmt: skip
         console.print(table)

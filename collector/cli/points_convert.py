@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`collector points convert`: a maker's sheet into a proposed table, with why, and what a person must decide."""
+"""`collector points convert`: a maker's sheet into a proposed table, with reasons and open decisions."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`collector rulebook check | show | diff`: is a rulebook sound, what does it say, what do two differ in."""
+"""`collector rulebook check | show | diff`: check a rulebook, list its content, compare two."""
 
 from __future__ import annotations
 

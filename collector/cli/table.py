@@ -13,9 +13,9 @@ _PIPE_WIDTH: Final = 200
 
 
 def print_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """A table without columns that are empty throughout; numbers stand to the right.
+    """Print a table without its empty columns; numbers are aligned right.
 
-    Where it does not fit, cells are folded, but for the first column, single words, and cells of several lines.
+    Where it does not fit, cells are folded, except the first column, single words, and cells of several lines.
     """
     from rich.box import SIMPLE_HEAD
     from rich.console import Console

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`collector --version`: version, commit, and the versions of what is written, each from where it is defined."""
+"""`collector --version`: version, commit, and versions of the written formats, each from where it is defined."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 from collector import __version__
 from collector.base.build import commit
 
-# Of batches on the wire, of the agent's buffer, of the center's store, of the measuring kernel.
+# Batches on the wire, the agent's buffer, the center's store, the measuring kernel.
 _SCHEMAS: Final = {
     "wire": ("collector.wire", "SCHEMA_VERSION"),
     "buffer": ("collector.agent.buffer.ledger_schema", "SCHEMA_VERSION"),
@@ -22,7 +22,7 @@ _SCHEMAS: Final = {
 
 
 def print_version(wanted: bool) -> None:
-    """Print both lines and end the program, where asked for."""
+    """Print both lines and end the program, where wanted."""
     if wanted:
         schemas = ", ".join(f"{name} {version}" for name, version in schema_versions())
         print(f"collector {__version__} (commit {commit()})\n{schemas}")

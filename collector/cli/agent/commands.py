@@ -164,7 +164,7 @@ def read(
 
 
 def _is_running(config: Path) -> bool:
-    """Whether an agent with this configuration answers on this machine."""
+    """True if an agent with this configuration answers on this machine."""
     from collector.agent.operate.status_server import ask_agent
     from collector.agent.paths import find_socket
     from collector.base.errors import LinkError
@@ -172,7 +172,7 @@ def _is_running(config: Path) -> bool:
     try:
         return ask_agent(find_socket(config), "/capacity") is not None
     except (LinkError, PermissionError):
-        return True  # one is there, and says nothing or nothing to this user
+        return True  # there is one, but it does not answer, or not to this user
 
 
 def _print_readings(rows: Sequence[PointReading], others: Sequence[Sequence[tuple[str, str, str]]]) -> None:
@@ -188,7 +188,7 @@ def _print_readings(rows: Sequence[PointReading], others: Sequence[Sequence[tupl
         tag = "" if row.device_time_utc_ms is None else format_time(row.device_time_utc_ms)
         date, _, at = format_time(row.time_utc_ms).partition("T")
         also = "\n".join(" ".join(filter(None, decoding)) for decoding in decodings)
-        # The day and the zone once, above; a device's own time in full: it may be another day there.
+        # Day and time zone once, above; a device's own time in full, as its day may differ.
         by_device.setdefault(
             tr("{device}, read on {date} {zone}", device=row.device, date=date, zone=at[-6:]), []
         ).append([row.name, row.address, row.raw, row.value, row.unit, row.quality, tag, at[:-6], also])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`collector agent status`, `capacity`, `doctor`, `watch`: how the agent of this machine is. Nothing is changed."""
+"""`collector agent status`, `capacity`, `doctor`, `watch`: the state of this machine's agent. Nothing is changed."""
 
 from __future__ import annotations
 
@@ -168,14 +168,14 @@ def _print_health(health: Health) -> None:
 
 
 def _state(device: DeviceHealth) -> str:
-    """One that is read every five minutes has not failed before its first read."""
+    """The state of a device in words. Before its first read, it has not failed."""
     if device.reads == 0:
         return tr("not read yet")
     return tr("answers") if device.answers else tr_in("device", "silent")
 
 
 def _span(seconds: float) -> str:
-    """A duration as people say it."""
+    """A duration in words."""
     if math.isinf(seconds):
         return tr("never")
     for limit, unit, size in ((120, "s", 1), (7200, "min", 60), (172_800, "h", 3600)):
@@ -194,10 +194,10 @@ def capacity(config: ConfigFile, as_json: AsJson = False) -> None:
     from collector.points.agent_config import load_agent
 
     answer = ask_agent(find_socket(config), "/capacity")
-    # MessagePack, for JSON has no infinity.
+    # MessagePack, as JSON has no infinity.
     found = compute_capacity(load_agent(config)) if answer is None else msgspec.msgpack.decode(answer, type=Capacity)
     if as_json:
-        # JSON has no infinity: what never ends is null beside `never_catches_up`.
+        # JSON has no infinity: an infinite time is null beside `never_catches_up`.
         row: dict[str, Any] = asdict(found)
         never = found.full_catch_up_s is not None and math.isinf(found.full_catch_up_s)
         row |= {"catch_up_s": None, "full_catch_up_s": None} if never else {}
@@ -294,7 +294,7 @@ async def _watch(config: Path, device: str, *, once: bool, as_json: bool) -> Non
 
 
 def _picture(source: str, points: Sequence[PointNow], width: int, height: int) -> Any:
-    """The table; what does not fit on the screen is counted, bad qualities come first then."""
+    """The table; rows that do not fit on the screen are counted, and rows with bad quality then come first."""
     from rich.box import SIMPLE_HEAD
     from rich.cells import cell_len
     from rich.table import Table
@@ -312,7 +312,7 @@ def _picture(source: str, points: Sequence[PointNow], width: int, height: int) -
          "" if p.age_s is None else f"{p.age_s:.1f}"]
         for p in points[:room]
     ]  # fmt: skip
-    # On a narrow screen the value says what its bytes do, and the point's name its quantity.
+    # On a narrow screen these columns are dropped: the value stands for its bytes, the name for its quantity.
     for dispensable in (4, 3):
         if sum(max(map(cell_len, cells)) + _GAP for cells in zip(headings, *rows, strict=True)) > width:
             for cells in (headings, *rows):

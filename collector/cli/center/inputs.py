@@ -66,7 +66,7 @@ def import_files(
             if not kinds:
                 findings.add(path.name, 0, "", tr("is no E file with tables of ours (*.e)"))
                 findings.refuse_if_any()
-            # All tables of a file together: whole or not at all.
+            # All tables of a file together: all or none.
             try:
                 results = deliver_tables(store, kinds, delivered, actor=actor, replace=replace, rules=rules)
             except RowsInConflict as error:

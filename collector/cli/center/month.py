@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`collector center month|duties`: taking a month through its steps at the command line.
 
-Who uses these has the store's own rights (`Actor.at_command_line`), but never approves what was prepared under the
+Users of these verbs have the store's own rights (`Actor.at_command_line`), but never approve a proposal made under the
 same name, or by the same user of the system.
 """
 

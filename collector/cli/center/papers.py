@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`collector center filings|bills|decisions|audit`: the papers of a month, and who decided what."""
+"""`collector center filings|bills|decisions|audit`: the documents of a month, and the decisions with their people."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`collector center findings|alarms|gaps|asks|doctor`, `center substitute …`, `center key …`: what comes in."""
+"""`collector center findings|alarms|gaps|asks|doctor`, `center substitute …`, `center key …`: received data."""
 
 from __future__ import annotations
 
@@ -370,7 +370,7 @@ def _show(rows: Sequence[Mapping[str, Any]], as_json: bool, line: Any) -> None:
         print(json.dumps(list(rows), ensure_ascii=False, indent=2))
         return
     for row in rows:
-        # A stranger may have written part of it: nothing of it may steer the terminal.
+        # A row may contain text of a stranger: no control characters for the terminal.
         print("".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in say(line(row))))
 
 

@@ -178,7 +178,7 @@ def regulate(
 
 
 def _act(config: Any, state: str, who: str, what: Any, number: int, *, text: str) -> None:
-    """Do something to a question, and say where it stands then."""
+    """Act on a question, and print its new state."""
     from collector.center.month.questions.question_log import question_by_id
 
     actor = actor_of(who)

@@ -130,10 +130,10 @@ def submit(
 def review_request(
     run: int, unit: str, service: str, start: str, end: str, *, yuan: str, quantity: str, text: str
 ) -> ReviewRequest:
-    """What is asked for, from the command line's words.
+    """The review request given on the command line.
 
     Raises:
-        typer.BadParameter: not one of --yuan and --quantity, or a time that is none.
+        typer.BadParameter: not exactly one of --yuan and --quantity, or an invalid time.
     """
     from collector.center.month.reviews import ReviewRequest
     from collector.model.interval import parse_time_ms
@@ -255,7 +255,7 @@ def attach_files(
 
     for path in files:
         with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)  # one byte more than is taken, so that more is refused
+            data = file.read(MAX_FILE_BYTES + 1)  # one byte more than the limit, so that a larger file is refused
         _act(config, state, who, attach, number, name=path.name, data=data, input_kind=remedy)
 
 
@@ -294,7 +294,7 @@ def link(
 
 
 def _act(config: Path | None, state: str, who: str, what: Any, number: int, *, shown: int = 0, **more: Any) -> Any:
-    """Do something to a review (or to a proposal, then `shown` is the review), and say where it stands then."""
+    """Act on a review (or on a proposal, then `shown` is the review), and print its new state."""
     actor = decider_of(who, config, state)
     with open_store(config, state) as store:
         now_ms = store.clock.now_utc_ms()
@@ -307,7 +307,7 @@ def _act(config: Path | None, state: str, who: str, what: Any, number: int, *, s
 
 
 def _tell_office(found: Review) -> None:
-    """Say who rules on a dispute about a review, if the register names it."""
+    """Print the office that rules on a dispute about a review, if the register names one."""
     if found.office:
         print_text("{office} rules on a dispute (Art. 29)", office=found.office)
 

@@ -103,7 +103,7 @@ def settle_month(
 
 
 def _settle_to_compare(store: CenterStore, made: MadeRun, rulebook: Path, actor: Actor, executor: str) -> None:
-    """The same days of the month before; nothing where the store has nothing of them."""
+    """Settle the same days of the month before; prints a note where the store has no data for them."""
     from collector.center.runs.variants.month_so_far import ask_same_days
 
     try:
@@ -288,7 +288,7 @@ def pack(
 
 
 def _run_of(store: CenterStore, text: str) -> RunRow:
-    """The run a person named: by its number, or the latest of a month (what-if runs are named by number only)."""
+    """The run for a number, or the latest run of a month (what-if runs are named by number only)."""
     from collector.base.errors import StoreError
     from collector.center.runs.run_list import latest_run, run_by_id
 
@@ -302,7 +302,7 @@ def _run_of(store: CenterStore, text: str) -> RunRow:
 
 
 def _what_became(row: RunRow) -> str:
-    """A run's status and hash, or what keeps it from having them; of many problems the first."""
+    """A run's status and hash, or the reason why it has none; of several problems the first."""
     from collector.center.runs.run_list import RunState
 
     if row.state is RunState.DONE:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the center's verbs share: months and persons from the command line, tables and JSON to the screen."""
+"""Helpers of the center's verbs: months and people from the command line, tables and JSON for the screen."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def parse_month(text: str) -> Any:
     """A month from the command line.
 
     Raises:
-        typer.BadParameter: it is none.
+        typer.BadParameter: not a month.
     """
     from collector.model.interval import Month
 
@@ -37,7 +37,7 @@ def parse_month(text: str) -> Any:
 
 
 def actor_of(who: str) -> Actor:
-    """Who acts at the command line: the name claimed, else the system's user, which is recorded in any case."""
+    """The actor at the command line: the claimed name, else the system's user, which is recorded in any case."""
     from collector.center.people.access import Actor
     from collector.cli.login import system_login, system_user
 
@@ -45,7 +45,7 @@ def actor_of(who: str) -> Actor:
 
 
 def decider_of(who: str, config: Path | None, state: str) -> Actor:
-    """The same for who decides what another prepared: center.toml may say that people share a user of the system."""
+    """The actor who decides a proposal of somebody else: center.toml may say that people share a system user."""
     from collector.center.settings import load_center
 
     found = find_config(config, state)
@@ -54,7 +54,7 @@ def decider_of(who: str, config: Path | None, state: str) -> Actor:
 
 
 def show_rows(title: str, names: Sequence[str], rows: Sequence[Sequence[Any]], *, as_json: bool = False) -> None:
-    """A table on the screen, or the same as JSON; what people wrote never steers the terminal."""
+    """A table on the screen, or the same as JSON; texts of people never control the terminal."""
     if as_json:
         print(to_json([dict(zip(names, row, strict=True)) for row in rows]))
         return

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How the verbs of `center` find their store: by center.toml, or by the state directory itself."""
+"""The store of the verbs of `center`: by center.toml, or by the state directory itself."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="The same as JSON.")]
 
 
 def open_store(config: Path | None, state: str, *, create: bool = False) -> CenterStore:
-    """The store; `state` goes before what center.toml names.
+    """Open the store; `state` takes precedence over center.toml.
 
     Raises:
         ConfigError: center.toml is wrong.
@@ -44,7 +44,7 @@ def open_store(config: Path | None, state: str, *, create: bool = False) -> Cent
 
 
 def place_of_store(config: Path | None, state: str) -> tuple[Path, str]:
-    """The state directory and the address of the database (empty: SQLite in it); `state` goes before center.toml's.
+    """The state directory and the database URL (empty: SQLite in it); `state` takes precedence over center.toml.
 
     Raises:
         ConfigError: center.toml is wrong.
@@ -58,7 +58,7 @@ def place_of_store(config: Path | None, state: str) -> tuple[Path, str]:
 
 
 def named_config(argument: Path | None, option: Path | None) -> Path | None:
-    """The center.toml of a verb that takes it as an argument or as --config, whichever was given."""
+    """The center.toml of a verb that accepts it as an argument or as --config, whichever was given."""
     if argument is not None and option is not None and argument != option:
         raise typer.BadParameter(
             say(tr("{argument} and {option} are named; name one", argument=argument, option=option)),
@@ -68,17 +68,17 @@ def named_config(argument: Path | None, option: Path | None) -> Path | None:
 
 
 def needed_config(argument: Path | None, option: Path | None) -> Path:
-    """The same for a verb that can't do without: named, or where it usually is."""
+    """The center.toml of a verb that requires one: the named file, or one at a usual place."""
     found = find_config(named_config(argument, option), "")
-    assert found is not None  # no state directory takes its place
+    assert found is not None  # without a state directory a file is required
     return found
 
 
 def find_config(config: Path | None, state: str) -> Path | None:
-    """The center.toml named, or where it usually is; None where the state directory is named instead."""
+    """The named center.toml, or one at a usual place; None where the state directory is named instead."""
     if config is not None or state:
         return config
-    # Under runuser the caller's own folder may be closed to the service's user: nothing of it is meant then.
+    # Under runuser the caller's folder may be closed to the service's user: then it is not searched.
     may_look = [path for path in USUAL_PLACES if path.is_absolute() or os.access(".", os.X_OK)]
     found = next((path for path in may_look if path.exists()), None)
     if found is None:
@@ -90,7 +90,7 @@ def find_config(config: Path | None, state: str) -> Path | None:
 
 
 def anchor_files(config: Path | None, state: str) -> list[Path]:
-    """Where center.toml has the heads of the store's chains appended, as far as anything was."""
+    """The file to which center.toml has the chain heads appended, if it exists."""
     from collector.center.settings import load_center
 
     found = find_config(config, state)
@@ -99,7 +99,7 @@ def anchor_files(config: Path | None, state: str) -> list[Path]:
 
 
 def rulebook_of_center(config: Path | None, state: str) -> Path:
-    """The rulebook directory months are settled by: what center.toml names, else the one shipped."""
+    """The rulebook directory of settlements: named by center.toml, else the shipped one."""
     from collector.base.resources import config_path
     from collector.center.runs.rulebooks import SHIPPED, rulebook_path
     from collector.center.settings import load_center
@@ -109,7 +109,7 @@ def rulebook_of_center(config: Path | None, state: str) -> Path:
 
 
 def days_of_center(config: Path | None, state: str, tables: Path | None) -> DutyDays:
-    """What the duties go by: the working days, and the rulebook months are settled by."""
+    """The days of the duties: by the working days, and the rulebook of settlements."""
     from collector.center.runs.rulebooks import duty_days
 
     return duty_days(rulebook_of_center(config, state), tables)

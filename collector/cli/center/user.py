@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`collector center user …` and `center token …`: who may use the pages. The first administrator is made here.
+"""`collector center user …` and `center token …`: accounts for the pages. The first administrator is made here.
 
 Passwords come from a prompt or a file, never from the arguments, which every user of the machine can read.
 """
@@ -224,7 +224,7 @@ def _me() -> Actor:
 
 
 def _password(file: Path | None) -> str:
-    """From a file's first line, or typed twice."""
+    """A password from a file's first line, or typed twice."""
     if file is not None:
         try:
             return file.read_text("utf-8").split("\n", 1)[0].rstrip("\r")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The demo's month at the center: its inputs imported, settled there too, an account to look at it in the browser."""
+"""The demo's month at the center: inputs imported, month settled, an account to see it in the browser."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ACCOUNT = "demo"
 
 @dataclass(frozen=True, slots=True)
 class CenterResult:
-    """What the center came to, and how to log in there."""
+    """The center's result, and the log-in to see it."""
 
     result_hash: str
     name: str

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`collector demo`: a month of three simulated plants through every part, held against the simulators' own books."""
+"""`collector demo`: a month of three simulated plants through every part, compared with the simulators' own books."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ def register(app: typer.Typer) -> None:
 
 
 def clear(out: Path) -> None:
-    """Make `out` an empty folder: what an earlier demo left goes.
+    """Make `out` an empty folder: files of an earlier demo are removed.
 
     Raises:
-        CollectorError: it holds something that is not a demo's.
+        CollectorError: it holds files that are not a demo's.
     """
     if out.is_dir() and any(out.iterdir()):
         if not (out / "logs").is_dir() or not (out / "config").is_dir():

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The first day of the demo's month, settled as soon as the center has stored it, while the other days still pass.
+"""The first day of the demo's month, settled as soon as the center has stored it, while the other days still run.
 
-A newcomer sees lines of a statement after seconds, not after the month. They are those of a running settlement
+A newcomer sees lines of a statement after seconds, not after the month. They are lines of a running settlement
 (`collector settle --until`), which is never final; the month's own statement comes at the end.
 """
 
@@ -39,7 +39,7 @@ class FirstDay:
         self._short: set[Path] = set()
 
     def look(self, now_utc_ms: int) -> Lines:
-        """The lines of its statement, once: as soon as the files of all plants are there; at any other time none."""
+        """The lines of the first day's statement, once: when the day files of all plants are complete; else none."""
         if self.is_settled or now_utc_ms < self._end_ms:
             return []
         files = [self._file_of(plant.id) for plant in self._scenario.settings.plant]
@@ -49,9 +49,9 @@ class FirstDay:
         return self._settle([file for file in files if file is not None])
 
     def _file_of(self, plant: str) -> Path | None:
-        """The day file of a plant with every minute of each unit and the one behind the day.
+        """The day file of a plant with every minute of each unit, and the first minute after the day.
 
-        One without is sealed anew: a batch may come late, and those after it before it.
+        An incomplete file is sealed again later: a batch may arrive late, and later batches before it.
         """
         units = {unit.id for unit in self._scenario.settings.unit if unit.plant == plant}
         for path in self._lake.glob(f"{plant}/{self._day}-*.parquet"):
@@ -64,7 +64,7 @@ class FirstDay:
         return None
 
     def _minutes(self, times: Any) -> list[int]:
-        """Minutes since the day's begin; the first behind the day is `_MINUTES`."""
+        """Minutes since the day's begin; the first minute after the day is `_MINUTES`."""
         found: list[int] = [(time_ms - self._end_ms) // 60_000 + _MINUTES for time_ms in times.to_pylist()]
         return found
 
@@ -91,7 +91,7 @@ class FirstDay:
 
 
 def link_or_copy(file: Path, target: Path) -> None:
-    """A second name for a file, or a copy where the file system has none."""
+    """A hard link to a file, or a copy where the file system has no links."""
     try:
         os.link(file, target)
     except OSError:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The demo's result: the lake settled, each part's own counts, and each line beside the simulators' books."""
+"""The demo's result: the lake settled, the counts of each part, and each line compared with the simulators' books."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LEAST_TICKS = 44_000
 
 @dataclass(frozen=True, slots=True)
 class LineResult:
-    """One line of the statement beside the truth, in the line's own unit; None: no amount, or no truth."""
+    """One line of the statement and its true value, in the line's own unit; None: no amount, or no true value."""
 
     unit: str
     service: str
@@ -45,7 +45,7 @@ class LineResult:
 
 @dataclass
 class Result:
-    """What demo.json says. Each count comes from that part's own store."""
+    """The content of demo.json. Each count comes from that part's own store."""
 
     month: str
     device_requests: dict[str, int]
@@ -64,19 +64,19 @@ class Result:
     lines: list[LineResult]
     plants: list[dict[str, str]]
     result_hash: str = ""  # of the statement, settled offline from the folder
-    center_result_hash: str = ""  # of the center's own run, from what it received
+    center_result_hash: str = ""  # of the center's own run, from the data it received
     wall_s: float = 0.0
     peak_memory_mb: float = 0.0  # of the largest process
     processes: dict[str, Usage] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
 
     def to_json(self) -> str:
-        """Indented, keys in order of the chain."""
+        """JSON with indentation, keys in the order of the chain."""
         return json.dumps(asdict(self), ensure_ascii=False, indent=2) + "\n"
 
 
 def compute_result(run: Run, files: tuple[Path, ...], center: CenterResult, *, wall_s: Callable[[], float]) -> Result:
-    """Settle the folder offline, count, and compare with the truth and with what the center came to."""
+    """Settle the folder offline, count, and compare with the truth and with the center's result."""
     lines, plants = _settle(run)
     result = _count(run, files, lines, plants)
     manifest = json.loads((run.out / "statement" / "manifest.json").read_text("utf-8"))
@@ -107,7 +107,7 @@ def lay_out_folder(run: Run) -> tuple[Path, ...]:
 
 
 def _settle(run: Run) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
-    """The statement by the very code of `collector settle`, read back from its files."""
+    """The statement by the same code as `collector settle`, read back from its files."""
     from collector.cli.settle.command import RULEBOOK, settle_folder
 
     statement = run.out / "statement"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The demo's month: starts every part as a process of its own, lets simulated time pass, breaks things on the way.
+"""The demo's month: starts every part as a process of its own, runs simulated time, and injects two faults.
 
-Two misfortunes are arranged at instants of simulated time, by holding the simulator's clock there: the broker is
-stopped for two days, and the agent is killed between reading its devices and committing what it read.
+Both faults happen at instants of simulated time, by holding the simulator's clock there: the broker is stopped for two
+days, and the agent is killed between reading its devices and committing the readings.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ DRAIN_TIMEOUT_S = 60.0
 
 
 class Progress(Protocol):
-    """What the run tells whoever watches."""
+    """The interface to which the run reports its progress."""
 
     def stage(self, text: str) -> None:
         """A new stage begins."""
         ...
 
     def time(self, now_utc_ms: int, span: Interval) -> None:
-        """How far simulated time has come."""
+        """Report the simulated time reached."""
         ...
 
     def event(self, text: str) -> None:
-        """Something worth a line happened."""
+        """Report an event."""
         ...
 
     def first_lines(self, day: str, lines: Lines) -> None:
@@ -45,7 +45,7 @@ class Progress(Protocol):
 
 @dataclass
 class Run:
-    """What a finished month left behind. Times of the misfortunes are simulated UTC ms."""
+    """The data of a finished month. Times of the faults are simulated UTC ms."""
 
     out: Path
     scenario: Scenario
@@ -94,7 +94,7 @@ def run_month(out: Path, broker: str, progress: Progress) -> Run:
 
 
 class _DemoMonth:
-    """The run while it runs. `broker_port` None: the broker is somebody else's and is left alone."""
+    """The running month. `broker_port` None: an external broker is used and left alone."""
 
     def __init__(self, run: Run, processes: Processes, progress: Progress, broker_port: int | None) -> None:
         self.run, self.processes, self.progress, self.broker_port = run, processes, progress, broker_port
@@ -103,7 +103,7 @@ class _DemoMonth:
         self.first_day = FirstDay(run.out / "first-day", run.center_dir / "lake", run.scenario, processes)
 
     def play(self) -> None:
-        """From the first process to the last."""
+        """Run everything, from the first process to the last."""
         self.start_broker()
         config = self.run.instance.directory
         self.processes.start("center", "collector.cli.main", "center", "run", str(config / "center.toml"))
@@ -124,7 +124,7 @@ class _DemoMonth:
             self.control.close()
 
     def pass_time(self) -> None:
-        """Let the month pass, with its misfortunes."""
+        """Run the month with its faults."""
         start_ms = self.run.month.interval.start_ms
         plan: list[tuple[int, Callable[[int], None]]] = [(start_ms + 20 * DAY_MS + 13 * HOUR_MS, self.kill_agent)]
         if self.broker_port is None:
@@ -134,7 +134,7 @@ class _DemoMonth:
         plan.sort(key=lambda each: each[0])
         for index, (at_ms, action) in enumerate(plan):
             self.control.ask("hold", at_utc_ms=at_ms)
-            if index == 0:  # not before the first hold is set: time begins to pass with the agent
+            if index == 0:  # not before the first hold is set: simulated time starts with the agent
                 self.start_agent()
             self.wait_until(lambda: bool(self.status()["holding"]), f"instant {at_ms}")
             action(at_ms)
@@ -143,11 +143,11 @@ class _DemoMonth:
         self.wait_until(lambda: self.status()["now_utc_ms"] >= end_ms, "the end of the month")
 
     def start_agent(self) -> None:
-        """Start it, or start it again."""
+        """Start the agent, also again after a kill."""
         self.processes.start("agent", "collector.cli.main", "agent", "run", str(self.run.instance.agent_file))
 
     def kill_agent(self, at_ms: int) -> None:
-        """It has read its devices at the held tick and waits to commit: kill it there, let time run on, start again."""
+        """Kill the agent at the held tick, after it read its devices and before it commits; later start it again."""
         self.processes.kill("agent")
         self.run.kills.append(at_ms)
         self.control.ask("release")
@@ -156,29 +156,29 @@ class _DemoMonth:
         self.start_agent()
 
     def start_broker(self) -> None:
-        """The embedded one, unless another is used."""
+        """Start the embedded broker, unless an external one is used."""
         if self.broker_port is not None:
             arguments = ("--listen", f"127.0.0.1:{self.broker_port}")
             self.processes.start("broker", "collector.trial.broker", *arguments)
             wait_for_port(self.broker_port, processes=self.processes)
 
     def stop_broker(self, at_ms: int) -> None:
-        """The broker goes away."""
+        """Stop the broker."""
         self.processes.stop("broker")
         self.run.broker_down = Interval(at_ms, at_ms)
         self.progress.event("broker stopped · 消息代理停运")
 
     def restart_broker(self, at_ms: int) -> None:
-        """The broker comes back."""
+        """Start the broker again."""
         self.start_broker()
         if self.run.broker_down is not None:
             self.run.broker_down = Interval(self.run.broker_down.start_ms, at_ms)
         self.progress.event("broker back after two simulated days · 消息代理恢复")
 
     def drain(self) -> None:
-        """Every sealed batch acknowledged, then the agent's and the center's own orderly end."""
+        """Wait until every sealed batch is acknowledged, then stop agent and center in order."""
         self.wait_until(lambda: pending_batches(self.run.agent_dir) == 0, "every batch acknowledged", DRAIN_TIMEOUT_S)
-        # Long done, but on a machine so slow that the month had passed before the day's file was whole.
+        # Usually done long ago, except on a machine so slow that the month ended before the day's file was complete.
         self.wait_until(lambda: self.first_day.is_settled, "the first day's file", DRAIN_TIMEOUT_S)
         self.processes.stop("agent")
         self.processes.stop("center")
@@ -186,11 +186,11 @@ class _DemoMonth:
             self.processes.stop("broker")
 
     def status(self) -> dict[str, Any]:
-        """The simulator's."""
+        """The simulator's status."""
         return self.control.ask("status")
 
     def wait_until(self, reached: Callable[[], bool], what: str, timeout_s: float = RUN_TIMEOUT_S) -> None:
-        """Wait, and print_text how far time has come."""
+        """Wait until `reached` is true, and report the simulated time."""
 
         def look() -> bool:
             now_utc_ms = self.status()["now_utc_ms"]
@@ -203,14 +203,14 @@ class _DemoMonth:
 
 
 def pending_batches(agent_dir: Path) -> int:
-    """Sealed and not yet freed, by the buffer's own count."""
+    """Sealed batches that are not freed, by the buffer's own count."""
     from collector.agent.buffer.counts import read_counts
 
     return read_counts(agent_dir).pending
 
 
 def _write_keys(instance: Instance, scenario: Scenario, address: str) -> None:
-    """A key pair per plant and one of the center; the configurations that name them."""
+    """Write a key pair per plant and one of the center, and the configurations that name them."""
     from collector.wire import generate_key_pair
 
     keys = instance.directory / "keys"
@@ -220,7 +220,7 @@ def _write_keys(instance: Instance, scenario: Scenario, address: str) -> None:
         "schema = 1",
         '[center]\nid = "demo-center"\nstate_dir = "../center"\nsigning_key_file = "keys/center.pem"',
         f'[mqtt]\nhost = "{host}"\nport = {port}\nroot = "demo"',
-        "[receiver]\nmax_age_days = 36500\nmax_future_s = 3e9",  # its plants live in a time of their own
+        "[receiver]\nmax_age_days = 36500\nmax_future_s = 3e9",  # simulated time may be far from real time
         "[lake]\nseal_after_s = 3.0\ncheck_every_s = 1.0",
     ]
     agent = instance.agent_file.read_text("utf-8")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the demo shows: a progress bar while the month passes, then the statement beside the truth."""
+"""The demo's terminal output: a progress bar while the month runs, then the statement beside the true values."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from collector.model.interval import Interval, format_time
 
 
 class DemoScreen:
-    """The terminal; on anything else the same words without movement."""
+    """The terminal; on other outputs the same texts without animation."""
 
     def __init__(self) -> None:
         self.console = Console()
@@ -45,12 +45,12 @@ class DemoScreen:
             self.console.print(text)
 
     def time(self, now_utc_ms: int, span: Interval) -> None:
-        """How far simulated time has come."""
+        """Show the simulated time reached."""
         done = (now_utc_ms - span.start_ms) / (span.end_ms - span.start_ms)
         self._progress.update(self._task, completed=done, now=format_time(now_utc_ms)[:16].replace("T", " "))
 
     def event(self, text: str) -> None:
-        """Something worth a line happened."""
+        """Print an event."""
         self.console.print(f"  • {text}")
 
     def first_lines(self, day: str, lines: Lines) -> None:
@@ -69,14 +69,14 @@ class DemoScreen:
         self.console.print(table)
 
     def show(self, result: Result, center: CenterResult, out: Path) -> None:
-        """The statement, where the files are, the comparison, and how to look at the month in the browser."""
+        """Print the statement, the places of the files, the comparison, and how to see the month in the browser."""
         self.console.print(_lines_table(result))
         self.console.print(_plants_table(result))
         self.console.print(_counts(result))
         for name in ("statement/statement.html", "statement/lines.csv", "demo.json", "logs"):
             self.console.print(f"  {out / name}", style="cyan", highlight=False, soft_wrap=True)
         config = out / "config" / "center.toml"
-        # As it was called, to be copied.
+        # The program's name as it was called, to be copied.
         program = sys.argv[0] if Path(sys.argv[0]).name == "collector" else "collector"
         command = f"{program} center run {config}"
         self.console.print("in the browser · 在浏览器中查看:", end=" ")

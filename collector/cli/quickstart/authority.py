@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A small certificate authority for a quick start: its own certificate, and one for each who speaks to the broker.
+"""A small certificate authority for a quick start: its own certificate, and one for each client of the broker.
 
-For production the same files come from whoever issues certificates at your place (docs/center.md).
+In production the same files come from your own certificate authority (docs/center.md).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _CERTIFICATE_DAYS: Final = 825
 
 
 class Authority:
-    """The authority of a folder: `ca.pem` and `ca.key`, made where they are not there yet."""
+    """The authority in a folder: `ca.pem` and `ca.key`, made where they do not exist yet."""
 
     def __init__(self, folder: Path) -> None:
         self.certificate_file, key_file = folder / "ca.pem", folder / "ca.key"
@@ -44,7 +44,7 @@ class Authority:
         self._certificate = x509.load_pem_x509_certificate(self.certificate_file.read_bytes())
 
     def issue(self, name: str, certificate_file: Path, *, hosts: tuple[str, ...] = ()) -> None:
-        """A certificate whose CN is `name`, and its key beside it; nothing where it is there already.
+        """A certificate with CN `name`, and its key beside it; no effect where it exists already.
 
         `hosts`: names and addresses of a server; without them the certificate is a client's.
         """
@@ -67,7 +67,7 @@ class Authority:
 def _builder(
     subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, days: int
 ) -> x509.CertificateBuilder:
-    # A gateway whose clock is behind by a day still believes it.
+    # A gateway whose clock is a day behind accepts the certificate too.
     now = datetime.datetime.fromtimestamp(SystemClock().now_utc_ms() // 1000, datetime.UTC)
     builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key.public_key())
     builder = builder.serial_number(x509.random_serial_number())

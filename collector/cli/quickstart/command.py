@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The verb: asks what was not said, lays the files out, runs them here or says what to carry where."""
+"""The verb: asks for missing options, writes the files, runs them here or explains where to take them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _BROKER_PORT, _PAGES_PORT = 8883, 8080
 _FIRST_SIMULATOR_PORT = 15020
 _HERE = ("localhost", "127.0.0.1")
-# What the manuals have one do on each machine, with the files of a quick start in place of hand-written ones.
+# The steps of the manuals on each machine, with the files of a quick start instead of hand-written ones.
 _ON_CENTER = """\
   install -d -o root -g mosquitto -m 0750 /etc/mosquitto/certs
   install -o root -g mosquitto -m 0640 -t /etc/mosquitto/certs broker/*.pem broker/*.key
@@ -88,10 +88,10 @@ def _wish(
     plant: str, units: str, gateway: str, devices: list[str], points: Path | None, broker: str, listen: str, *,
     write_only: bool,
 ) -> Wish:  # fmt: skip
-    """What is asked for, with questions on a terminal for what was not said.
+    """The wish given by options, with questions on a terminal for missing ones.
 
     Raises:
-        typer.BadParameter: a name or a place can't be one.
+        typer.BadParameter: an invalid name or address.
     """
     from collector.base.clock import SystemClock
     from collector.cli.quickstart.layout import Wish
@@ -118,7 +118,7 @@ def _wish(
             raise typer.BadParameter(say(tr("expected HOST:PORT, got {place!r}", place=place)), param_hint="--device")
     host, _, port = broker.partition(":")
     for_services = write_only or host not in _HERE
-    if for_services:  # which ports are free there is not known here
+    if for_services:  # free ports of the other machines are not known here
         ports = [_BROKER_PORT, _PAGES_PORT, *range(_FIRST_SIMULATOR_PORT, _FIRST_SIMULATOR_PORT + len(names))]
     else:
         spare = free_ports(2 + len(names))
@@ -144,7 +144,7 @@ def _check_name(option: str, name: str) -> None:
 
 
 def _free(wanted: int, other: int) -> int:
-    """The usual port, or the other where somebody has the usual one."""
+    """The usual port, or the other one where the usual port is in use."""
     import socket
 
     with socket.socket() as probe:
@@ -157,7 +157,7 @@ def _free(wanted: int, other: int) -> int:
 
 
 def _is_for_here(folder: Path) -> bool:
-    """Whether the files keep their state beside them and everything is started here; else they are for services."""
+    """True if state is kept beside the files and everything is started here; else the files are for services."""
     from collector.center.settings import load_center
 
     return Path(load_center(folder / "center" / "center.toml").center.state_dir).is_relative_to(folder)
@@ -179,7 +179,7 @@ def _run(folder: Path, seconds: float, *, embedded: bool) -> None:
 
 
 def _say_what_to_carry(folder: Path) -> None:
-    """Which folder goes to which machine, and what is done with it there."""
+    """Print which folder goes to which machine, and the steps there."""
     from collector.cli.quickstart.layout import SIMULATED
 
     print(say(tr("{center} and {broker}: to the center's machine; there, as root, in the folder that holds them:",

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The files of a quick start: a folder for each machine, everything that the manuals have one write by hand.
+"""The files of a quick start: a folder for each machine, with everything that the manuals have one write by hand.
 
-Nothing that is there already is written again: a second run goes on with what the first made, and with what a person
-changed since. Only secrets of this installation are made anew for each, none is shipped.
+Existing files are never overwritten: a second run continues with the files of the first, and with later changes by
+people. Only the secrets are new for each installation, none is shipped.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ SIMULATED = "simulated-plant.toml"
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What the quick start is asked for. `devices`: HOST:PORT of each unit's device; empty: they are simulated.
+    """The options of a quick start. `devices`: HOST:PORT of each unit's device; empty: simulated devices.
 
-    `for_services`: the files go to the machines' /etc, where services use them; else everything runs in the folder.
+    `for_services`: the files go to the machines' /etc, for services; else everything runs in the folder.
     """
 
     plant: str
@@ -40,12 +40,12 @@ class Wish:
     for_services: bool
 
     def state_dir(self, service: str) -> str:
-        """Where a service keeps its state (StateDirectory= of its unit), or the folder beside the configuration."""
+        """The state folder of a service (StateDirectory= of its unit), or the folder beside the configuration."""
         return f"/var/lib/{service}" if self.for_services else "state"
 
 
 def lay_out(folder: Path, wish: Wish) -> list[Path]:
-    """Write what is missing below a folder; returns what was written, in the order of writing."""
+    """Write missing files below a folder; returns the new files, in the order of writing."""
     for name in ("ca", "broker", "center", "gateway"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     before = {path for path in folder.rglob("*") if path.is_file()}
@@ -148,7 +148,7 @@ signing_key_file = "{wish.plant}.key"
 
 
 def _acl(wish: Wish) -> str:
-    """The shipped file with this gateway in place of the sample's."""
+    """The shipped ACL with this gateway instead of the sample's."""
     text = config_path("mosquitto/collector.acl").read_text("utf-8")
     return text.replace("user gateway-1", f"user {wish.gateway}").replace(
         "/P1/gateway-1/", f"/{wish.plant}/{wish.gateway}/"
@@ -156,7 +156,7 @@ def _acl(wish: Wish) -> str:
 
 
 def _register(wish: Wish) -> str:
-    """A register of the kind docs/settle.md explains; its ratings are examples and must be put right."""
+    """A register as docs/settle.md explains it; its ratings are examples and must be corrected."""
     head = f"""# Written by collector quickstart: examples. Put in what the contract and the filings say, then
 # `collector center import register register.toml --replace` (docs/settle.md names every key).
 [[area]]
@@ -181,7 +181,7 @@ shares = true
 
 
 def _simulated(wish: Wish) -> str:
-    """A plant behind the devices, after that of the acceptance: its first unit, once for each wished for."""
+    """A plant behind the simulated devices: the first unit of the acceptance's plant, once for each wanted unit."""
     shipped = config_path("accept/plant.toml").read_text("utf-8")
     head, _, rest = shipped.partition("[[unit]]")
     unit = "[[unit]]" + rest.partition("[[unit]]")[0]

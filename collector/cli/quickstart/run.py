@@ -34,7 +34,7 @@ _PASSWORD_FILE: Final = "password"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the first record can be seen, and with which account. `broker`: which one runs."""
+    """The page of the first record, and an account for it. `broker`: the one that runs."""
 
     address: str
     account: str
@@ -44,7 +44,7 @@ class Place:
 
 @contextmanager
 def running(folder: Path, *, embedded: bool) -> Iterator[tuple[Processes, Place]]:
-    """Everything that was laid out below a folder, running; all of it ends with the block.
+    """Run everything that was written below a folder; all of it ends with the block.
 
     Raises:
         CollectorError: a part ended by itself, or no record came; the logs are in `logs/`.
@@ -69,7 +69,7 @@ def running(folder: Path, *, embedded: bool) -> Iterator[tuple[Processes, Place]
 
 
 def prepare_store(folder: Path) -> Path:
-    """The register imported and an account made, where the store has none yet; returns the password's file."""
+    """Import the register and make an account, where the store has none yet; returns the password's file."""
     from collector.base.resources import config_path
     from collector.center.inputs.imports import REGISTER, list_imports
     from collector.center.inputs.service import deliver, delivered_of
@@ -88,7 +88,7 @@ def prepare_store(folder: Path) -> Path:
             data = (folder / "center" / "register.toml").read_bytes()
             deliver(store, REGISTER, delivered_of("register.toml", data), actor=actor, replace=False,
                     rules=input_rules(config_path(RULEBOOK)))  # fmt: skip
-        # The file comes first: a kill between the two leaves one that nobody's password is, and it is made anew.
+        # The file comes first: after a kill in between, its password is not used yet, and a new one is made.
         if ACCOUNT not in {account["name"] for account in store.read(list_accounts)}:
             password = secrets.token_urlsafe(12)
             password_file.touch(mode=0o600)
@@ -104,13 +104,14 @@ def prepare_store(folder: Path) -> Path:
 
 
 def _start_broker(folder: Path, port: int, processes: Processes, *, embedded: bool) -> str:
-    """Start the broker on this machine's own address; returns which one it is, in words."""
+    """Start the broker on this machine's own address; returns its kind, in words."""
     broker, found = folder / "broker", shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if found is None or embedded:
         arguments = ["--listen", f"127.0.0.1:{port}", "--tls", str(broker)]
         words = tr("the embedded one, with TLS and without an ACL; Mosquitto would be used where it is installed")
     else:
-        here = folder / "logs" / "mosquitto.conf"  # of this machine's paths: made anew, the carried one stays as it is
+        # with paths of this machine: written anew; the file to carry stays as it is
+        here = folder / "logs" / "mosquitto.conf"
         here.parent.mkdir(exist_ok=True)
         here.write_text(_mosquitto_here(broker, port), "utf-8")
         arguments = ["--mosquitto", found, "--config", str(here)]
@@ -121,7 +122,7 @@ def _start_broker(folder: Path, port: int, processes: Processes, *, embedded: bo
 
 
 def _mosquitto_here(broker: Path, port: int) -> str:
-    """The shipped configuration with the files and the user of this machine, and nothing kept between two runs."""
+    """The shipped configuration with files and user of this machine, and without persistence."""
     lines = (broker / "collector.conf").read_text("utf-8").splitlines()
     own = {"listener": f"{port} 127.0.0.1", "cafile": broker / "ca.pem", "certfile": broker / "broker.pem",
            "keyfile": broker / "broker.key", "acl_file": broker / "collector.acl", "persistence": "false"}  # fmt: skip
@@ -130,7 +131,7 @@ def _mosquitto_here(broker: Path, port: int) -> str:
 
 
 def wait_for_the_end(processes: Processes, seconds: float) -> None:
-    """Stay until Ctrl-C or SIGTERM, or for so many seconds; 0: for ever.
+    """Wait for Ctrl-C or SIGTERM, or for `seconds`; 0: without end.
 
     Raises:
         CollectorError: a part ended by itself.

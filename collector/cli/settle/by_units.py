@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A settlement folder settled part by part: some units' files are read, measured and forgotten before the next.
+"""Settles a folder part by part: files of some units are read, measured and released before the next.
 
-So a process holds the records of one plant and not of all, and several work side by side without handing records to
-each other: back come integers, hashes, and the segments as lines of segments.csv in a file. Anything unusual (a folder
-that is refused, files that share their units) gives None: then the folder is read as a whole, which says what is
-wrong. The statement has the same bytes either way: batches of units do not know of each other.
+So a process holds the records of one plant and not of all, and several work in parallel without passing records to each
+other: they return integers, hashes, and the segments as lines of segments.csv in a file. In an unusual case (a refused
+folder, files that share units) the result is None: then the folder is read as a whole, which reports the problem. The
+statement has the same bytes either way: batches of units are independent.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ if TYPE_CHECKING:
     from collector.settlement.rulebook.rules import Rulebook
     from collector.settlement.settle import Spread
 
-_FEWEST_PARTS: Final = 4  # fewer would leave a core waiting; then batches of units are spread instead
-_MANY_FILES: Final = 100  # to look at the ends of so many takes longer than to fork
+_FEWEST_PARTS: Final = 4  # fewer parts would leave a core idle; then batches of units are spread instead
+_MANY_FILES: Final = 100  # reading the ends of this many files takes longer than a fork
 
 
 @dataclass(frozen=True)
 class WrittenStatement:
-    """A statement whose segments are written already, all but those of start-stop orders."""
+    """A statement whose segments are written already, except those of start-stop orders."""
 
     statement: Statement
     written: tuple[WrittenSegments, ...]
@@ -50,7 +50,7 @@ class WrittenStatement:
 
 @dataclass(frozen=True)
 class _PartResults:
-    """What comes back of a part."""
+    """The results of one part."""
 
     unit_columns: Mapping[str, frozenset[str]]
     sources: Mapping[str, str]
@@ -71,7 +71,7 @@ def settle_parts(
 ) -> WrittenStatement | None:
     """Settle a folder part by part; segments go into files in `aside`.
 
-    None where it must be read as a whole: something is wrong with it, or it has fewer parts than `fewest`.
+    None where the folder must be read as a whole: a problem, or fewer parts than `fewest`.
     """
     try:
         paths = list_record_files(data / "records", findings := Findings()) or []
@@ -96,7 +96,7 @@ def settle_parts(
 
 
 def whole_segments(month: Month, data: Path, rulebook: Rulebook, *, last_day: date | None = None) -> Segments:
-    """The segments of a folder, measured again when somebody asks."""
+    """The segments of a folder, measured again on request."""
 
     def parts(units: frozenset[str] | None) -> Iterator[Callable[[], Any]]:
         return iter(settle(month, load_folder(data, rulebook), rulebook, last_day=last_day).segments.parts(units=units))
@@ -113,7 +113,7 @@ class _Work:
     aside: Path
 
     def measure(self, numbered: tuple[int, UnitRange]) -> _PartResults | None:
-        """Read a part and measure its units. None where anything is wrong with it."""
+        """Read a part and measure its units. None where there is any problem."""
         number, part = numbered
         findings = Findings()
         records = read_record_files(part.paths, self.registered, findings, cores=1, ignored=self.ignored)
@@ -138,7 +138,7 @@ class _Work:
 
 
 def _as_one(found: list[Traces]) -> Traces:
-    """The traces of the batches of a part as one, in their order: to format them costs by the call, too."""
+    """The traces of the batches of a part joined in order: formatting has a fixed cost per call."""
     names = dict.fromkeys(name for traces in found for name in traces.evidence)
     evidence = {name: joined(name, (t.evidence[name] for t in found if name in t.evidence)) for name in names}
     return Traces(pa.concat_tables([traces.segments for traces in found]).unify_dictionaries(), evidence)

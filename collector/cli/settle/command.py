@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`collector settle`: a folder in, a statement out; what a plant runs to check its bill."""
+"""`collector settle`: a folder in, a statement out; plants use it to check their bill."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ def register(app: typer.Typer) -> None:
         show(statement, out)
         if pdf is not None:
             _add_pdf(statement, pdf)
-        gc.freeze()  # the process ends, and would look through all it made once more
+        gc.freeze()  # the process ends soon; this spares a last scan of all objects
         if strict and statement.status.value != "final":
             raise typer.Exit(1)
 
 
 def _last_day(month: Any, text: str) -> date:
-    """The day at whose end a running month is cut."""
+    """The last day of a running month: the month is cut at its end."""
     try:
         day = date.fromisoformat(text)
     except ValueError as error:
@@ -86,13 +86,13 @@ def _add_pdf(statement: Statement, path: Path) -> None:
 def settle_folder(month: Any, data: Path, out: Path, rulebook: Path, *, last_day: date | None = None) -> Statement:
     """Load, settle, write. Nothing is written where anything is refused.
 
-    `last_day`: of a running month, cut at its end.
+    `last_day`: of a running month, which is cut at the end of this day.
 
     Raises:
         ConfigError: everything wrong in the folder, or `out` is not free.
         RuleError: the rulebook has no answer for the month.
     """
-    # Its arrays live for milliseconds; the kernel takes longer to find huge pages for them (docs/decisions/0014).
+    # The arrays live for milliseconds; the kernel takes longer to find huge pages for them (docs/decisions/0014).
     os.environ.setdefault("NUMPY_MADVISE_HUGEPAGE", "0")
     from collector.cli.settle.by_units import settle_parts, whole_segments
     from collector.report.folder import check_out, write_statement
@@ -115,7 +115,7 @@ def settle_folder(month: Any, data: Path, out: Path, rulebook: Path, *, last_day
 
 
 def show(statement: Statement, out: Path) -> None:
-    """A short table on the screen: plants, what is open, where the files are."""
+    """A short table on the screen: plants, open problems, places of the files."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`map` over the cores of this machine, for the offline settlement: processes forked where they stand.
+"""`map` over the cores of this machine, for the offline settlement, with forked processes.
 
 A forked child sees every record without a copy and without starting Python again (8 ms with 800 MB loaded); threads
-would wait for each other, for numpy hands the interpreter back only for a moment at a time. The processes draw tasks
-from one pipe, so that none waits while another has many left. Results come in the order of the tasks, whoever did
-them; what a child could not do is done again here, so an error is raised as if there had been one process. Where
-forking is not safe (other threads run) or not worth it (one core), this is `map`. docs/decisions/0014.
+would wait for each other, as numpy releases the interpreter only for a moment at a time. The processes take task
+numbers from one pipe, so that none is idle while another has many left. Results come in the order of the tasks; a task
+that failed in a child is run again here, so an error is raised as in a single process. Where forking is not safe (other
+threads run) or not worth it (one core), this is `map`. docs/decisions/0014.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any, Final, NoReturn, TypeVar
 _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
 _DRAW_BYTES: Final = 4
-_MOST_TASKS: Final = 8192  # their numbers fit into a pipe that nobody reads yet
+_MOST_TASKS: Final = 8192  # their numbers fit into the pipe's buffer
 
 
 def spread(
@@ -46,12 +46,12 @@ def _cores() -> int:
 
 
 def _may_fork() -> bool:
-    """Linux, and no other thread that could hold a lock the child would wait for."""
+    """True on Linux without other threads: a thread could hold a lock that the child would wait for."""
     return sys.platform == "linux" and threading.active_count() == 1
 
 
 def _side_by_side(work: Callable[[Any], Any], tasks: list[Any], count: int) -> dict[int, Any]:
-    """Results by number of the task; those that failed are not there."""
+    """Results by number of the task; failed tasks are missing."""
     drawn, drawing = os.pipe()
     children: dict[int, int] = {}  # process id: the memory file of its results
     try:
@@ -79,7 +79,7 @@ def _side_by_side(work: Callable[[Any], Any], tasks: list[Any], count: int) -> d
 
 
 def _draw(work: Callable[[Any], Any], tasks: list[Any], drawn: int) -> dict[int, Any]:
-    """Do tasks until none is left, or one fails: it is done again in its turn, and raises then."""
+    """Run tasks until none is left, or one fails: that one is run again by the parent, and raises there."""
     done: dict[int, Any] = {}
     while number := os.read(drawn, _DRAW_BYTES):
         n = int.from_bytes(number, "little")
@@ -91,7 +91,7 @@ def _draw(work: Callable[[Any], Any], tasks: list[Any], drawn: int) -> dict[int,
 
 
 def _be_child(work: Callable[[Any], Any], tasks: list[Any], drawn: int, memory: int) -> NoReturn:
-    """Leave the results in memory and vanish: nothing of the parent's is flushed, closed or cleaned up here."""
+    """Write the results to memory and exit at once: nothing of the parent's is flushed, closed or cleaned up here."""
     code = 1
     try:
         done = _draw(work, tasks, drawn)

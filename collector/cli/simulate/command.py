@@ -93,7 +93,7 @@ async def _run(simulation: Simulation, control: str, time: str, seconds: float) 
 
 
 def _speed(text: str) -> float:
-    """Simulated seconds per real second; 0 where the clients drive."""
+    """Simulated seconds per real second; 0 where the clients drive the time."""
     kind, _, factor = text.partition(":")
     if kind == "driven" and not factor:
         return 0.0

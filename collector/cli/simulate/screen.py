@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What `collector simulate` shows on a terminal, and what is typed there: a live table under an input line."""
+"""The terminal of `collector simulate`: a live table under an input line for commands."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ VERBS: Final = (
     "fault DEVICE KIND [VALUE [PROBABILITY]] | clear DEVICE KIND | set UNIT QUANTITY VALUE | unset UNIT QUANTITY | "
     "hold | release | quit"
 )
-_SAID: Final = 3  # answers that stay in sight
+_SAID: Final = 3  # answers that stay visible
 
 
 async def run_screen(simulation: Simulation) -> None:
-    """Until cancelled: obey what is typed, show the table; where the other end is no terminal, neither."""
+    """Read commands and show the table until cancelled; does neither where there is no terminal."""
     screen = SimulatorScreen(simulation)
     with screen.keyboard(), screen.display():
         while True:
@@ -52,13 +52,13 @@ class SimulatorScreen:
 
     @contextmanager
     def keyboard(self) -> Iterator[None]:
-        """Hear single keys: a terminal that echoes and edits by itself would write into the table."""
+        """Read single keys: a terminal in its usual mode would echo them into the table."""
         if not sys.stdin.isatty():
             yield
             return
         end, loop = sys.stdin.fileno(), asyncio.get_running_loop()
         before = termios.tcgetattr(end)
-        tty.setcbreak(end, termios.TCSANOW)  # what was typed before stays
+        tty.setcbreak(end, termios.TCSANOW)  # keeps keys typed before
         loop.add_reader(end, lambda: self.take(os.read(end, 4096).decode("utf-8", "ignore")))
         try:
             yield
@@ -68,7 +68,7 @@ class SimulatorScreen:
 
     @contextmanager
     def display(self) -> Iterator[None]:
-        """Draw over the terminal; afterwards it shows again what it did before."""
+        """Use the alternate screen; the old content comes back afterwards."""
         from rich.console import Console
         from rich.live import Live
 
@@ -81,7 +81,7 @@ class SimulatorScreen:
         self._live = None
 
     def take(self, keys: str) -> None:
-        """Keys as they come; a whole line is obeyed."""
+        """Take keys as they come; a whole line is a command."""
         for key in keys:
             if key in "\r\n":
                 line, self._typed = self._typed, ""
@@ -93,7 +93,7 @@ class SimulatorScreen:
         self.refresh()
 
     def refresh(self) -> None:
-        """Draw what there is now."""
+        """Draw the present state."""
         if self._live is not None:
             self._live.update(self._drawn(), refresh=True)
 

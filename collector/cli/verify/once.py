@@ -33,7 +33,7 @@ def verify_by_options(sitting: Sitting, wanted: Wanted) -> None:
 
 
 def _meant(sitting: Sitting, wanted: Wanted) -> list[tuple[Item, PointStep]]:
-    """The points and steps that the options name, each with what is expected there."""
+    """The points and steps that the options name, each with its expected value."""
     rows = sitting.rows()
     if not wanted.point:
         if wanted.expect:
@@ -122,10 +122,10 @@ def _expected(item: Item, text: str) -> str:
 
 
 def _with_options(item: Item, step: PointStep, wanted: Wanted) -> PointStep:
-    """The step with what the options say of it.
+    """The step with the values given by options.
 
     Raises:
-        BadParameter: they say something else than the sheet, or nothing is expected at all.
+        BadParameter: they contradict the sheet, or there is no expected value at all.
     """
     expected = _expected(item, wanted.expect)
     if expected and step.expected and expected != step.expected:

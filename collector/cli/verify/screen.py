@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`collector verify` in a terminal: one step after the other, lines in and lines out, as they work over any ssh.
+"""`collector verify` in a terminal: one step after the other, line by line, so that it works over any ssh.
 
-A line is a command or an expected value. What was recorded is on the disk before the next question; the terminal may
-be closed at any moment.
+A line is a command or an expected value. A verdict is on the disk before the next question; the terminal may be closed
+at any moment.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ HELP: Final = """\
 
 
 def verify_in_terminal(sitting: Sitting, wanted: Wanted) -> bool:
-    """Ask until every step has passed or somebody quits; whether every step has passed."""
+    """Ask until every step has passed or the person quits; True if every step has passed."""
     with open_session(sitting.path, sitting.gateway, sitting.now_utc_ms()) as pen:
         with contextlib.suppress(EOFError, KeyboardInterrupt):
             VerifyScreen(sitting, wanted, pen).run()
@@ -63,7 +63,7 @@ class VerifyScreen:
         self._judgement: Judgement | None = None
 
     def run(self) -> None:
-        """The conversation."""
+        """Run the dialogue."""
         with contextlib.suppress(ImportError):
             import readline  # noqa: F401 - arrow keys and history in input()
         self._refresh()
@@ -87,7 +87,7 @@ class VerifyScreen:
         return next((i for i in places if self._rows[i].state is not StepState.PASSED), None)
 
     def _one(self, at: int) -> int | None:
-        """One step, until it is recorded or left; the place of the next."""
+        """Handle one step, until it is recorded or skipped; returns the place of the next one."""
         row = self._rows[at]
         step, self._note, self._judgement = self._with_tolerance(row), "", None
         self._head(at, row)
@@ -150,7 +150,7 @@ class VerifyScreen:
                 print(f"    主站存储 the center stored: {row.stored.value or '—'} {row.stored.quality}")
 
     def _look(self, row: StepRow, step: PointStep) -> None:
-        """Read the point now, and hold it against what is expected."""
+        """Read the point now, and compare it with the expected value."""
         if step.expected:
             around = f" ± {step.tolerance}" if step.tolerance else ""
             print(f"    期望 expected: {_shown(row.item, step.expected)}{around}")
@@ -179,7 +179,7 @@ class VerifyScreen:
             print("    输入期望值 type the expected value")
 
     def _expect(self, row: StepRow, step: PointStep, text: str) -> PointStep:
-        """A typed expected value, with a tolerance behind it where there is one; then a fresh reading."""
+        """Parse a typed expected value, with an optional tolerance after it, and read the point again."""
         words = text.replace("±", " ").replace("+-", " ").split()
         try:
             if len(words) > 2:
@@ -225,7 +225,7 @@ class VerifyScreen:
             print("    没有其他解码 no other decodings")
 
     def _find(self, name: str) -> int | None:
-        """The first step of a point by its name, or a part of it."""
+        """The first step of a point by its name, or by a part of it."""
         hits = [i for i, row in enumerate(self._rows) if name and name == row.item.point.name]
         hits = hits or [
             i for i, row in enumerate(self._rows) if name and name in f"{row.item.device} {row.item.point.name}"
@@ -244,11 +244,11 @@ class VerifyScreen:
 
 
 def _ask(prompt: str) -> str:
-    """A line from the keyboard, in characters that can be read back."""
+    """A line from the keyboard that can be encoded again."""
     while True:
         try:
             line = input(prompt)
-            line.encode()  # what came in another encoding stands for its bytes in some locales
+            line.encode()  # in some locales, undecodable input stands for its raw bytes
             return printable(line)
         except UnicodeError:
             print("    终端编码不是 UTF-8 this terminal does not speak UTF-8: type it in ASCII, or change its encoding")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A sitting of `collector verify`: configuration, session, and what is done with them as a whole."""
+"""A sitting of `collector verify`: configuration, session, and the actions on the whole session."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ from collector.verify.stored import from_center, from_file, match_stored
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is to be verified by options, and how."""
+    """The options of one call: the points to verify, and the values given."""
 
     device: str
     point: str
     step: str
     expect: str
     tolerance: str
-    verdict: str  # pass, fail, or empty: as it fits
+    verdict: str  # pass, fail, or empty: by the tolerance
     who: str
     note: str
     max_age_s: float
 
 
 class Sitting:
-    """A configuration and its session. `said`: what is printed as JSON; `ok`: nothing was found wrong so far."""
+    """A configuration and its session. `said`: data to print as JSON; `ok`: no problem was found so far."""
 
     def __init__(self, config: AgentConfig, path: Path, said: dict[str, Any]) -> None:
         self.config = config
@@ -53,7 +53,7 @@ class Sitting:
         self.gateway = config.settings.gateway.id
 
     def now_utc_ms(self) -> int:
-        """The time where the devices are."""
+        """The time of the devices' clock, UTC ms."""
         return asyncio.run(now_utc_ms(self.config))
 
     def load(self) -> Session:
@@ -61,7 +61,7 @@ class Sitting:
         return load_session(self.path, self.gateway)
 
     def rows(self) -> list[StepRow]:
-        """Every step and where it stands."""
+        """Every step with its state."""
         return make_sheet(self.items, self.load())
 
     def write_template(self, path: Path, device: str) -> None:
@@ -84,7 +84,7 @@ class Sitting:
         typer.echo(f"期望值表 taken: {path}, {len(taken.rows)} 步 steps", err=True)
 
     def merge_center(self, place: str, token_file: Path | None, ca_file: Path | None) -> None:
-        """Ask a center, or look in a file, what it stored for the verdicts that count."""
+        """Take the values that a center stored for the valid verdicts, from the center itself or from a file."""
         if place.startswith(("http://", "https://")):
             if token_file is None:
                 raise typer.BadParameter(say(tr("a center asks for a token")), param_hint="--token-file")
@@ -137,7 +137,7 @@ class Sitting:
         print(self.counts_text(rows))
 
     def export(self, folder: Path) -> None:
-        """The sheet for signature."""
+        """Write the sheet for signature."""
         rows = self.rows()
         written = write_sheet(folder, make_document(self.config, rows, self.load()))
         self.ok &= is_done(rows)
@@ -153,7 +153,7 @@ class Sitting:
 
     @staticmethod
     def counts_text(rows: Sequence[StepRow]) -> str:
-        """The same in words."""
+        """The counts in words."""
         found = count_states(rows)
         parts = [f"{zh} {en} {found[state]}" for state, (zh, en) in STATES.items() if found[state]]
         return f"{len({row.item.key for row in rows})} 点 points, {len(rows)} 步 steps: " + ", ".join(parts)
