@@ -63,9 +63,10 @@ _TIDY_PERIOD_S: Final = 60.0
 
 
 def look_for_cycles_rarely() -> None:
-    """Readings live for a tick and form no cycles; looking through them every 700 costs more than reading them.
+    """Make Python's cycle collector run rarely: readings live for a tick and form no cycles.
 
-    Not much rarer either: what broken connections leave behind are cycles, 4 KB for each Modbus connection refused.
+    Scanning for cycles at every 700 objects costs more than the readings. Much rarer would be too rare: broken
+    connections do leave cycles, 4 KB for each Modbus connection refused.
     """
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
@@ -95,7 +96,7 @@ async def run_agent(
         try:
             await agent.run(path, stop, reload, page)
         except BaseExceptionGroup as group:
-            # Of a damaged buffer several tasks hear; one says it, and the next start sets the file aside.
+            # Several tasks notice a damaged buffer; one reports it, and the next start sets the file aside.
             if (damaged := next(iter(_leaves(group, Unusable)), None)) is not None:
                 raise damaged from None
             raise
@@ -120,7 +121,7 @@ def _leaves(group: BaseExceptionGroup[BaseException], kind: type[CollectorError]
 
 
 async def _make_agent(config: AgentConfig, clock: Clock, executor: ThreadPoolExecutor) -> tuple[Agent, Buffer]:
-    """The agent and its open buffer. The sources end here: what the recorder keeps of them takes a fifth."""
+    """The agent and its open buffer. The source objects are dropped here: the recorder's columns take a fifth."""
     loop = asyncio.get_running_loop()
     devices = build_devices(config, clock)
     sources = sources_of(config, devices)
@@ -169,7 +170,7 @@ class Agent:
         self._uplink = Uplink(buffer, config, status=self._state, echo=self._echo)
         self._workers: dict[Channel, asyncio.Task[None]] = {}
         self._reload_error = ""
-        self._tables: tuple[AgentConfig, dict[str, str]] | None = None  # worked out when somebody asks
+        self._tables: tuple[AgentConfig, dict[str, str]] | None = None  # computed at the first request
         self._live_page: LivePageServer | None = None
         self._status_server = StatusServer(
             {
@@ -184,7 +185,7 @@ class Agent:
         )
 
     async def run(self, path: Path | None, stop: asyncio.Event, reload: asyncio.Event, page: str = "") -> None:
-        """Until `stop` is set."""
+        """Run until `stop` is set."""
         try:
             await self._listen(page)
             async with asyncio.TaskGroup() as group:
@@ -232,19 +233,19 @@ class Agent:
         return await asyncio.get_running_loop().run_in_executor(self._executor, function)
 
     async def _settle(self) -> None:
-        """Commit what waits, seal it, and let it go out; a disk that takes nothing does not keep the process."""
+        """Commit waiting records, seal them, and let them go out; a disk that refuses does not hold up the exit."""
         try:
             async with asyncio.timeout(_LAST_COMMITS_S):
                 await self._timetable.drain()
             await self._call(self._buffer.seal_all)
         except (TimeoutError, StoreError) as error:
-            # The next start finds the time since the last record missing, and tells it.
+            # The next start finds the time since the last record missing, and reports it.
             _LOG.error("the store takes nothing; ending without what waits for it: %s", error or "timeout")
         else:
             await self._drain()
 
     async def _drain(self) -> None:
-        """Give the uplink a little time for what is sealed; the rest waits on disk for the next start."""
+        """Give the uplink a short time for the sealed batches; the rest waits on disk for the next start."""
         for _ in range(_LAST_LOOKS):
             if not (await self._call(self._buffer.counts)).pending:
                 return
@@ -267,7 +268,7 @@ class Agent:
                 _LOG.info("reload=done devices=%d channels=%d", len(self._devices), len(self._channels))
 
     async def _exchange(self, config: AgentConfig, group: asyncio.TaskGroup) -> None:
-        """Put another configuration in force between two records."""
+        """Apply a new configuration between two records."""
         kept = kept_lines(self._config, config)
         devices = merge_devices(self._devices, build_devices(config, self._clock), kept)
         sources = sources_of(config, devices)
@@ -288,7 +289,7 @@ class Agent:
         leaving = [channel for channel in self._channels if channel not in channels]
         coming = [channel for channel in channels if channel not in self._channels]
         self._config, self._devices, self._channels, self._recorder = config, devices, channels, recorder
-        # A line has one master: the old one lets go before the new one opens it.
+        # A line has one master: the old one must close it before the new one opens it.
         for task in (gone := [self._workers.pop(channel) for channel in leaving]):
             task.cancel()
         if gone:
@@ -297,7 +298,7 @@ class Agent:
             self._start(channel, group)
 
     def _state(self) -> Mapping[str, Any]:
-        """What the retained state message says of this side: the clock, and how each device answers."""
+        """The agent's part of the retained state message: the clock, and how each device answers."""
         links = {
             d.device: {"good": d.answers, "failures": d.failures, "last_good_utc_ms": d.last_good_utc_ms}
             for d in devices_of(self._channels)
@@ -305,7 +306,7 @@ class Agent:
         return {"clock": clock_state(self._clock).name.lower(), "links": links}
 
     def _echo(self, device: str, point: str) -> Mapping[str, Any]:
-        """What is known of one point, for 对点 from the center."""
+        """The present state of one point, for 对点 from the center."""
         now = self._clock.now_utc_ms()
         for known in points_now(self._recorder.newest(now), now):
             if (known.device, known.point) == (device, point):
@@ -313,7 +314,7 @@ class Agent:
         return {"device": device, "point": point, "error": "no such point here"}
 
     async def health(self) -> Health:
-        """How this agent is now.
+        """The present health of this agent.
 
         Raises:
             StoreError: the buffer can't be read.
@@ -342,7 +343,7 @@ class Agent:
         )  # fmt: skip
 
     async def _page_health(self, _request: StatusRequest) -> StatusPage:
-        """The process lives and its loop turns; nothing more."""
+        """Answer that the process runs and its event loop works; nothing more."""
         return StatusPage(200, TEXT, b"ok\n")
 
     async def _page_ready(self, _request: StatusRequest) -> StatusPage:
@@ -350,13 +351,13 @@ class Agent:
         return StatusPage(503 if reason else 200, TEXT, f"{reason or 'ready'}\n".encode())
 
     async def _page_metrics(self, _request: StatusRequest) -> StatusPage:
-        # Loaded when somebody asks: two megabytes that many gateways never need.
+        # Imported at the first request: two megabytes that many gateways never need.
         from collector.agent.operate.metrics import CONTENT_TYPE, render_metrics
 
         return StatusPage(200, CONTENT_TYPE, render_metrics(await self.health()))
 
     async def _page_status(self, request: StatusRequest) -> StatusPage:
-        """The agent's health; what went wrong in Chinese where Chinese is accepted first."""
+        """The agent's health; its error texts are Chinese where the client prefers Chinese."""
         language = "zh" if request.headers.get("accept-language", "").startswith("zh") else "en"
         data = msgspec.json.encode(await self.health(), enc_hook=lambda text: into(text, language))
         return StatusPage(200, JSON, data)
@@ -373,7 +374,7 @@ class Agent:
         return StatusPage(200, "application/msgpack", msgspec.msgpack.encode(found))
 
     async def _look(self) -> tuple[Health, Capacity, list[PointNow]]:
-        """What the live page shows."""
+        """The data of the live page."""
         return await self.health(), await asyncio.to_thread(compute_capacity, self._config), self._points_now()
 
     async def _page_tables(self, _request: StatusRequest) -> StatusPage:
@@ -384,7 +385,7 @@ class Agent:
 
 
 async def _tidy() -> None:
-    """Cycles of connections that lived long before they broke; their collector looks among such ones very rarely."""
+    """Collect cycles now and then: those of long-lived broken connections are in the oldest generation."""
     while True:
         await asyncio.sleep(_TIDY_PERIOD_S)
         gc.collect()
@@ -398,7 +399,7 @@ def _on_signals(wanted: Mapping[signal.Signals, asyncio.Event]) -> Iterator[None
         try:
             loop.add_signal_handler(name, event.set)
         except (ValueError, RuntimeError, NotImplementedError):
-            # Not in the main thread (a test, an embedding program): whoever runs us sets the events.
+            # Not in the main thread (a test, an embedding program): the caller sets the events.
             break
         taken.append(name)
     try:

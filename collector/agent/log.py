@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Log lines that a person reads and a program can take apart: `channel=… device=… unit=… request=…`, then words."""
+"""Log lines for people and programs: `channel=… device=… unit=… request=…`, then words."""
 
 from __future__ import annotations
 
@@ -21,6 +21,6 @@ def _plain(text: str) -> str:
 
 
 def start_logging(level: int = logging.INFO) -> None:
-    """Lines on stderr, for the journal. The Modbus library stays quiet: the poller says each refusal once, by name."""
+    """Log to stderr, for the journal. The Modbus library is silenced: the poller logs each refusal once, by name."""
     logging.basicConfig(level=level, format=FORMAT)
     logging.getLogger("pymodbus").setLevel(logging.CRITICAL)

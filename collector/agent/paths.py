@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where an agent keeps things: its buffer, and the socket on which it answers."""
+"""The paths of an agent: its buffer, and the socket on which it answers."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ _TEXT_KEY: Final = re.compile(r"""^\s*(id|state_dir|time_server)\s*=\s*(["'])(.*
 
 
 def buffer_path(config: AgentConfig) -> Path:
-    """The buffer of a configuration."""
+    """The path of the buffer of a configuration."""
     return _buffer_path(config.settings.gateway.state_dir, config.settings.gateway.id, config.directory)
 
 
 def socket_path(config: AgentConfig) -> Path:
-    """Where its running agent answers questions."""
+    """The path of the socket on which its running agent answers."""
     return buffer_path(config).with_suffix(".sock")
 
 
 def find_socket(file: Path) -> Path:
-    """Where the agent that was started with this file answers, whatever the file says by now.
+    """The path of the socket of the agent that was started with this file, even if the file has changed since.
 
-    A person looks at a running agent most often when a file was just changed, and wrongly. So only `[gateway]` is read,
-    line by line where the file is no TOML any more.
+    People look at a running agent most often after a wrong change to the file. So only `[gateway]` is read, line by
+    line where the file is no longer TOML.
 
     Raises:
         ConfigError: the file can't be read, or names no gateway.

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The center's process: one TaskGroup of named parts; the database and the files never on the loop.
 
-SIGTERM and SIGINT end it; what was handed to the writer is finished, everything else is as after a crash. A part that
-fails, or comes to an end, ends the process, and systemd starts it again: a center whose pages answer while nothing is
-received, or the other way round, would look well and not be.
+SIGTERM and SIGINT end it; jobs in the writer's queue are finished, everything else is as after a crash. If a part fails
+or returns, the process ends, and systemd restarts it: a center that answers pages but receives nothing, or the reverse,
+would look healthy and not be.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ async def run_center(settings: CenterSettings, clock: Clock | None = None) -> No
         store.read(lambda connection: ring.refresh(connection, admission))
         receiver = Receiver(store, admission, settings, signer)
         logger.info("store %s in %s", store.store_id, state)
-        # What was imported by now stays for good: it need not be walked through for every flood of records.
+        # Modules imported by now stay for good: the collector need not scan them in every flood of records.
         gc.freeze()
         gc.set_threshold(20_000, 20, 20)
         try:
@@ -79,7 +79,7 @@ async def run_center(settings: CenterSettings, clock: Clock | None = None) -> No
 def _parts(
     store: CenterStore, settings: CenterSettings, receiver: Receiver, admission: Admission
 ) -> Mapping[str, Coroutine[Any, Any, None]]:
-    """What the process does, by the names of its tasks; each runs until it is cancelled."""
+    """The parts of the process, by the names of their tasks; each runs until it is cancelled."""
     return {
         "receiver": receiver.run(),
         "sealing": keep_sealing(store, settings),
@@ -112,7 +112,7 @@ async def _never_ends(name: str, part: Coroutine[Any, Any, None]) -> None:
 
 
 def _first_of(group: ExceptionGroup[Exception]) -> Exception:
-    """What a task died of; its siblings were only cancelled because of it."""
+    """The error that ended a task first; the other tasks were only cancelled because of it."""
     first = group.exceptions[0]
     return _first_of(first) if isinstance(first, ExceptionGroup) else first
 

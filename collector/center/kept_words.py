@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sentences that are stored in English: in rows of alarms and findings, in a statement's files, in rulebooks. Pages and
-terminal alike tell them in the reader's language.
+"""Sentences that are stored in English: in rows of alarms and findings, in a statement's files, in rulebooks.
+
+Pages and terminal show them in the reader's language.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from typing import Final
 
 from collector.base.text import recognise, tr
 
-# The first that fits is taken.
+# The first template that fits is used.
 KEPT: Final = (
     tr("no amount: {reason}"),
     tr("was never heard of"),
@@ -94,5 +95,5 @@ KEPT: Final = (
 
 
 def in_words(sentence: str) -> str:
-    """A stored sentence as a text that can be said in another language; one that is not known as it is."""
+    """A stored sentence as a text for both languages; an unknown sentence unchanged."""
     return recognise(sentence, KEPT)

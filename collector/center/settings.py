@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""center.toml as frozen, checked data: where the store is, which broker, which plants and whose keys.
+"""center.toml as frozen, checked data: place of the store, broker, plants and their keys.
 
-The default of every key stands here and, in words, in config/center.toml.
+The default of every key is here and, in words, in config/center.toml.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from collector.base.text import tr
 class Center(Section):
     """`[center]`: this machine. `id` makes the fixed MQTT client id; `signing_key_file` signs acknowledgements.
 
-    `rulebook_dir`: empty for the one shipped. `shared_login`: several people work as one user of the system.
-    `anchor_file`, `anchor_webhook`: where the heads of the store's chains are told, on another disk or to the hook.
+    `rulebook_dir`: empty for the shipped one. `shared_login`: several people work as one user of the system.
+    `anchor_file`, `anchor_webhook`: the file on another disk, or the hook, that receives the heads of the store's
+    chains.
     """
 
     id: Identifier = "center"
@@ -38,13 +39,13 @@ class Center(Section):
 
 
 class ReceiverSettings(Section):
-    """`[receiver]`: limits on what comes in. `shared_group`: MQTT shared subscription of several receivers.
+    """`[receiver]`: limits of received data. `shared_group`: MQTT shared subscription of several receivers.
 
-    `max_age_days`, `max_future_s`: how far times of records and gaps may lie from the center's own time.
+    `max_age_days`, `max_future_s`: how far times of records and gaps may be from the center's own time.
     `max_gaps_per_batch`: gaps of units, so a gap record of three units counts three. `max_rows_per_s_per_plant`: rows
-    of the store, not records; what comes faster waits. `max_bytes_per_plant`: batches kept and day files together.
-    `folder`: beside the broker, batches as files in `folder`/in and acknowledgements in `folder`/out, where an
-    isolation device stands between; empty: none.
+    of the store, not records; faster data waits. `max_bytes_per_plant`: batches kept and day files together. `folder`:
+    in addition to the broker, batches as files in `folder`/in and acknowledgements in `folder`/out, across an isolation
+    device; empty: none.
     """
 
     queue_messages: Annotated[int, Field(ge=1, le=1_000_000)] = 4096
@@ -68,8 +69,8 @@ class ReceiverSettings(Section):
 class Lake(Section):
     """`[lake]`: sealing of day files. `seal_after_s`: how long a day must have been quiet.
 
-    `seal_processes`: how many seal at once. `keep_superseded_days`: of day files that were sealed anew, if no run pins
-    them. `keep_results_days`: of what was measured, since a closing last asked for it.
+    `seal_processes`: how many seal at once. `keep_superseded_days`: for replaced day files that no run pins.
+    `keep_results_days`: for measured results, since their last use by a closing.
     """
 
     seal_after_s: Annotated[float, Field(ge=0, le=86_400)] = 300.0
@@ -81,7 +82,8 @@ class Lake(Section):
 
 
 class Alarms(Section):
-    """`[alarms]`: when something is to be looked at, and who is told. `webhook_url`: http or https, empty for none."""
+    """`[alarms]`: limits of the alarms, and the hook that receives them. `webhook_url`: http or https, empty for none.
+    """
 
     silent_after_s: Annotated[float, Field(ge=10, le=604_800)] = 600.0
     unsealed_after_s: Annotated[float, Field(ge=60, le=604_800)] = 7200.0
@@ -92,14 +94,14 @@ class Alarms(Section):
 
 
 class DigestTo(Section):
-    """`[[digest.to]]`: an account that is told, and where; without an address by the hook only."""
+    """`[[digest.to]]`: an account that gets the digest, and its mail address; without one, by the hook only."""
 
     account: Identifier
     address: Annotated[str, Field(pattern=r"^([^\s@<>]+@[^\s@<>]+)?$")] = ""
 
 
 class Digest(Section):
-    """`[digest]`: what waits for whom, told once a day `at` a local time, HH:MM; empty: nobody is told.
+    """`[digest]`: waiting tasks by person, sent once a day `at` a local time, HH:MM; empty: never.
 
     `url`: of the pages, put before the paths of the tasks.
     """
@@ -119,12 +121,12 @@ class Digest(Section):
 
 
 class Web(Section):
-    """`[web]`: pages and REST at `center.listen`. `tls_in_front`: a proxy before us speaks TLS for us.
+    """`[web]`: pages and REST at `center.listen`. `tls_in_front`: a proxy in front of the center speaks TLS.
 
     `session_max_h`: from log-in on, however much a session is used. `second_factor_required`: of approvers, regulators
-    and administrators. `base_path`: where a proxy has the pages, which takes it away from what it passes on.
-    `plants_see_running`: what a plant sees of a month before it is disclosed: nothing, its own
-    figures, or also the totals of the areas.
+    and administrators. `base_path`: the path of the pages at a proxy that removes it before forwarding.
+    `plants_see_running`: a plant's view of a month before its disclosure: nothing, its own figures, or also the totals
+    of the areas.
     """
 
     cert_file: str = ""
@@ -139,13 +141,14 @@ class Web(Section):
 
 
 class RunSettings(Section):
-    """Settlement runs. `keep_days`: of runs that nothing refers to: no disclosure, filing, review, variant."""
+    """Settlement runs. `keep_days`: for runs that nothing refers to: no disclosure, filing, review, variant."""
 
     keep_days: Annotated[int, Field(ge=1, le=3660)] = 30
 
 
 class PlantSettings(Section):
-    """`[[plant]]`: who may send for which units. Several `[[plant.key]]`-s allow a change of keys without a gap.
+    """`[[plant]]`: the units of a plant and the keys that sign for them. Several `[[plant.key]]` allow a seamless
+    change.
 
     `gateways`: the order that decides when two gateways recorded the same unit and instant; others come after it.
     """
@@ -173,7 +176,7 @@ class CenterSettings(Section):
 
 
 def load_center(path: Path) -> CenterSettings:
-    """center.toml, checked; file names in it become relative to its own folder.
+    """Load and check center.toml; file names in it become relative to its own folder.
 
     Raises:
         ConfigError: everything wrong in it.
@@ -251,7 +254,7 @@ def _resolve(folder: Path, settings: CenterSettings) -> CenterSettings:
 
 
 def with_overrides(settings: CenterSettings, *, listen: str, state: str, broker: str) -> CenterSettings:
-    """The settings with what the command line says in their place; an empty text changes nothing.
+    """The settings with values of the command line in their place; an empty text changes nothing.
 
     Raises:
         ConfigError: the broker is not `mqtt://HOST[:PORT]` or `mqtts://HOST[:PORT]`.
@@ -265,7 +268,7 @@ def with_overrides(settings: CenterSettings, *, listen: str, state: str, broker:
     mqtt = settings.mqtt
     if broker:
         host, port, tls = parse_broker(broker)
-        # mqtts without an authority of its own: the host's list of authorities.
+        # mqtts without a CA of its own: the host's list of CAs.
         ca_file = mqtt.ca_file or (ssl.get_default_verify_paths().cafile or "" if tls else "")
         if tls and not ca_file:
             raise ConfigError(
@@ -276,7 +279,7 @@ def with_overrides(settings: CenterSettings, *, listen: str, state: str, broker:
 
 
 def parse_broker(url: str) -> tuple[str, int, bool]:
-    """Host, port and whether by TLS, of `mqtt://HOST[:PORT]`, `mqtts://…` or `HOST:PORT`.
+    """Host, port, and whether TLS is used, of `mqtt://HOST[:PORT]`, `mqtts://…` or `HOST:PORT`.
 
     Without a port 1883, with TLS 8883.
 
