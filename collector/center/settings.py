@@ -82,8 +82,7 @@ class Lake(Section):
 
 
 class Alarms(Section):
-    """`[alarms]`: limits of the alarms, and the hook that receives them. `webhook_url`: http or https, empty for none.
-    """
+    """`[alarms]`: limits of the alarms, and their hook. `webhook_url`: http or https, empty for none."""
 
     silent_after_s: Annotated[float, Field(ge=10, le=604_800)] = 600.0
     unsealed_after_s: Annotated[float, Field(ge=60, le=604_800)] = 7200.0
@@ -147,10 +146,10 @@ class RunSettings(Section):
 
 
 class PlantSettings(Section):
-    """`[[plant]]`: the units of a plant and the keys that sign for them. Several `[[plant.key]]` allow a seamless
-    change.
+    """`[[plant]]`: the units of a plant and the keys that sign for them.
 
-    `gateways`: the order that decides when two gateways recorded the same unit and instant; others come after it.
+    Several `[[plant.key]]` allow a change of keys without a gap. `gateways`: the order that decides when two gateways
+    recorded the same unit and instant; others come after it.
     """
 
     id: Identifier

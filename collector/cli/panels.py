@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which verbs stand together in the help, in the order of the work, and where each is below `collector.cli`."""
+"""The panels of the help: groups of verbs in the order of the work, and each verb's module below `collector.cli`."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ class Verbs(MutableMapping[str, Any]):
         return TyperCommand(name, help=text).get_short_help_str(limit)
 
     def _registered(self, name: str) -> Any:
-        """What the module registered under this name: a verb, or a group of its own."""
+        """The verb or group that a module registered under this name."""
         if name not in self._modules:
             raise KeyError(name)
         added = typer.Typer()

@@ -38,7 +38,7 @@ _CLOCK_OFF_MS: Final = 60_000
 
 
 def examine(file: Path, language: str = "en") -> list[Trouble]:
-    """Everything found, the worst first. A running agent is examined even if its files have changed or are bad.
+    """The problems found, the worst first. A running agent is examined even if its files have changed or are bad.
 
     `language`: for the texts that a running agent makes itself.
 

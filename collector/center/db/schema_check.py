@@ -51,7 +51,7 @@ _UNIQUE: Final = {
 
 
 def check_schema(connection: Connection) -> Iterator[str]:
-    """Everything of the schema that is missing or foreign, in words."""
+    """Missing and foreign parts of the schema, in words."""
     columns = _columns(connection)
     for name, table in metadata.tables.items():
         if name not in columns:

@@ -78,7 +78,7 @@ class FileUnderWay(msgspec.Struct, frozen=True):
 
     @property
     def found(self) -> list[Problem]:
-        """Everything wrong in the file."""
+        """All problems of the file."""
         return [Problem(file, row, key, from_data(message)) for file, row, key, message in self.problems]
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Everything open between a month and its end, counted, with the money each item concerns.
+"""Open items between a month and its end, counted, with the money each item concerns.
 
 A month never appears complete only because nothing was computed: without a run, the missing run is the open item.
 """
@@ -71,7 +71,7 @@ def open_items(
     missing: Collection[str],
     reviews: Collection[Review],
 ) -> Iterator[OpenItem]:
-    """Everything open of a month, in the order of work. `missing`: kinds never delivered."""
+    """The open items of a month, in the order of work. `missing`: kinds never delivered."""
     if run is None:
         yield OpenItem("no_run", 1, None, tr("not settled yet: no run of the month"), "")
     if missing:

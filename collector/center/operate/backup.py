@@ -279,7 +279,7 @@ def _copy_lake(store: CenterStore, target: Path, altered: list[str]) -> int:
 
 
 def _own_copies(store: CenterStore, copy: CenterStore, plant: str, name: str) -> Iterator[Path]:
-    """The same day file in the folders of runs that pin it: after a disclosure these are files of their own."""
+    """Copies of a day file in the folders of runs that pin it: after a disclosure these are files of their own."""
     same = (run_file.c.plant == plant) & (run_file.c.name == name)
     query = select(run.c.folder).join(run_file, run_file.c.run_id == run.c.id).where(same).order_by(run.c.id)
     for folder in copy.read(lambda c: c.execute(query).scalars().all()):

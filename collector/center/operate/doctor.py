@@ -71,7 +71,7 @@ class Complaint:
 
 
 def examine(store: CenterStore, settings: CenterSettings | None, *, backups: Path | None = None) -> list[Complaint]:
-    """Everything found, errors first. `settings`: None where only the state directory is known."""
+    """The problems found, errors first. `settings`: None where only the state directory is known."""
     now_ms = store.clock.now_utc_ms()
     found: list[Complaint] = []
     if clock_state(store.clock) is ClockState.UNSYNCHRONISED:

@@ -61,7 +61,7 @@ class GatewayStatus:
 
 @dataclass(frozen=True, slots=True)
 class CenterStatus:
-    """Everything `center status` shows."""
+    """The data of `center status`."""
 
     month: Month
     units: tuple[UnitStatus, ...]

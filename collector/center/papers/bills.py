@@ -168,7 +168,7 @@ def scheme_rows(connection: Connection, run_id: int, edition: int) -> list[Schem
 
 
 def carried_before(connection: Connection, month: Month, edition: int) -> list[Carry]:
-    """Everything that the editions before `edition` carried."""
+    """All amounts that the editions before `edition` carried."""
     found: list[Carry] = []
     for step in effective_steps(all_steps(connection, month)):
         if step.edition < edition:
@@ -189,7 +189,7 @@ def bills_of(connection: Connection, month: Month, *, actor: Actor) -> list[Bill
 
 
 def bills_carried_to(connection: Connection, bill_month: Month, *, actor: Actor) -> list[BillRow]:
-    """Everything that goes with the electricity bill of a month, from all settled months."""
+    """All rows that go with the electricity bill of a month, from all settled months."""
     actor.require(Permission.SEE_OWN)
     took_effect = month_step.c.state == MonthStage.EFFECTIVE.value
     months = connection.execute(select(month_step.c.month).where(took_effect).distinct()).scalars()

@@ -110,7 +110,7 @@ def list_findings(
 def find_in_file(
     path: Path, sha256: str, day: date, register: Register, policy_of: PolicyOf, *, others: Path | None = None
 ) -> list[Implausibility]:
-    """Everything implausible in one day file. `others`: the records that lost an instant to those of the file."""
+    """The implausible values of one day file. `others`: the records that lost an instant to those of the file."""
     policy, interval = policy_of(register, day), day_interval(day)
     found: list[Implausibility] = []
     for each in read_units(path, sha256):

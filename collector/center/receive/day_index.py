@@ -164,7 +164,7 @@ def _next_days(connection: Connection, became_last: Iterable[_UnitDay]) -> dict[
 
 
 def _disjoint(spans: Iterable[_Span]) -> list[_Span]:
-    """The same days as spans without overlap, so that each day is found once."""
+    """Spans of the same days without overlap, so that each day is found once."""
     merged: list[_Span] = []
     for plant, first, last in sorted(spans):
         if merged and merged[-1][0] == plant and first <= merged[-1][2]:

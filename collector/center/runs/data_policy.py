@@ -22,7 +22,7 @@ from collector.settlement.rulebook.load import Rulebook
 
 
 def hold_limit_s(connection: Connection, month: Month, rulebook: Rulebook) -> int:
-    """How long a record is valid in a month, s: the register's own limit where it has one, else the rulebook's.
+    """The validity of a record in a month, s: the register's own limit where it has one, else the rulebook's.
 
     Raises:
         RuleError: the rulebook has none for the month.

@@ -80,7 +80,7 @@ class RunPlant:
 
 @dataclass(frozen=True, slots=True)
 class RunStatement:
-    """Everything of a run that is disclosed, filed and billed. `reasons`: for blocked areas, by area."""
+    """All data of a run that is disclosed, filed and billed. `reasons`: for blocked areas, by area."""
 
     run_id: int
     month: Month

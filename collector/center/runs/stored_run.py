@@ -231,7 +231,7 @@ class OpenedRun:
         return table
 
     def explanation(self, unit: str, service: str, place: tuple[str, str] | None = None) -> Explanation:
-        """Everything behind a line. `place`: its area and plant, where the unit has several; default the first.
+        """The explanation of a line. `place`: its area and plant, where the unit has several; default the first.
 
         Raises:
             RuleError: the statement has no such line; the message names the unit's lines.

@@ -73,7 +73,7 @@ def run(
 
 
 def _loop_factory() -> Any:
-    """uvloop where it is installed, which is everywhere but on foreign platforms."""
+    """uvloop where it is installed, as on all supported platforms; else None."""
     try:
         import uvloop
     except ModuleNotFoundError:
@@ -154,7 +154,7 @@ def restore(
 
 
 def _say_altered(words: Sequence[str]) -> None:
-    """Name what a backup holds as it was found, and exit with 1: a timer's unit fails, and somebody looks."""
+    """Name the files that a backup holds in an altered state, and exit with 1: a timer's unit fails visibly."""
     if not words:
         return
     print("\n".join(map(say, words)), file=sys.stderr)

@@ -97,7 +97,7 @@ class SheetFacts:
         return 0, tr("taken as counting from 0, to be decided"), ""
 
     def _compare_columns(self) -> int | None:
-        """How far the chosen address column is above the other one, where rows have two that differ by one."""
+        """The distance of the chosen address column from the other one, where rows have two that differ by one."""
         apart: Counter[int] = Counter()
         for row in self._sheet.rows:
             chosen = self.addresses.get(row.number)
