@@ -154,7 +154,7 @@ class Findable(Protocol):
 
 
 class Why(StrEnum):
-    """Why a point has no good value, where the device says so itself and a quality tells too little."""
+    """The device's own reason for a bad value, where a quality says too little."""
 
     INVALID = "IV"
     OVERFLOW = "OV"
@@ -169,15 +169,15 @@ class Why(StrEnum):
 
 @runtime_checkable
 class Explaining(Protocol):
-    """A device that tells more of its points than a quality does."""
+    """A device that reports more about its points than a quality."""
 
     @property
     def oddities(self) -> Mapping[str, int]:
-        """What came that was no value of any point: a sentence for each kind, with the number of messages so far."""
+        """Received messages that were no value of any point: a sentence for each kind, with the number so far."""
         ...
 
     def why(self, point: Point) -> Why | None:
-        """Why the point's value is not good; None where it is good, or its quality says all that is known."""
+        """The reason why the point's value is not good; None where it is, or its quality says all that is known."""
         ...
 
 
@@ -186,7 +186,7 @@ class Showing(Protocol):
     """A device that keeps the bytes of its newest answers, for display."""
 
     def raws(self) -> Mapping[str, bytes]:
-        """The bytes of each point's newest value as received, by its name; called only when somebody looks."""
+        """The bytes of each point's newest value as received, by its name; called only for display."""
         ...
 
 
@@ -205,7 +205,7 @@ class contained:  # noqa: N801 - a context, written as one
         self._device = device
 
     def __enter__(self) -> None:
-        """Nothing is to be prepared."""
+        """Do nothing."""
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         """Turn an exception that no driver may raise into a `DriverFault`."""

@@ -49,7 +49,7 @@ def limits_of(settings: Settings) -> RequestLimits:
 
 
 def framing_of(settings: Settings) -> Framing:
-    """How requests to a Modbus device are framed."""
+    """The framing of requests to a Modbus device."""
     return _FRAMINGS[settings.protocol]
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the drivers of meters share, whatever their protocol: a line of several meters, guards, failures, the clock.
+"""Common code of the drivers of meters, whatever their protocol: shared lines, guards, failures, the clock.
 
-What a meter refuses as unknown, or says nothing to while it answers other requests, is left alone for some time
-(`_apart`): by identifier, or by attribute of DL/T 698.45.
+Identifiers (or attributes of DL/T 698.45) that a meter refuses as unknown, or does not answer while it answers others,
+are left alone for some time (`_apart`).
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Meter(Generic[L]):
     def _requests(
         self, sharing: Mapping[int, Sequence[Point]], now_s: float, readings: list[Reading]
     ) -> tuple[list[int], list[int]]:
-        """What to ask now, and what to ask after it because it got no answer, one at most; readings of those at rest.
+        """The requests to send now; at most one more that got no answer before; readings of those at rest.
 
         `sharing`: the points of each identifier or attribute; `now_s`: real time.
         """
@@ -81,7 +81,7 @@ class Meter(Generic[L]):
         self._apart[place] = (rest, error)
 
     async def _read_mute(self, place: int, points: Sequence[Point], *, ask: bool) -> list[Reading]:
-        """Ask again for what got no answer in earlier reads; not where nothing answers, or time is up."""
+        """Ask again for an identifier that got no answer in earlier reads, unless nothing answers or time is up."""
         if not ask:
             return failed(points, self._apart[place][1], self._clock.now_utc_ms())
         try:
@@ -95,7 +95,7 @@ class Meter(Generic[L]):
         raise NotImplementedError
 
     def _forgive_silence(self) -> None:
-        """Nothing answers at all: silence is the meter's, not an identifier's."""
+        """Forget silent identifiers: nothing answers at all, so the meter itself is silent."""
         self._apart = {place: found for place, found in self._apart.items() if isinstance(found[1], Refused)}
 
     def _answer(self, readings: list[Reading], clock_offset_ms: int | None) -> Answer:
@@ -104,7 +104,7 @@ class Meter(Generic[L]):
         return Answer(trusted, self._clock.now_utc_ms(), errors=self._errors, clock_offset_ms=clock_offset_ms)
 
     def _clock_is_due(self) -> bool:
-        """Whether the meter's clock is to be measured now; the next time is an hour later, however this one ends."""
+        """True if the meter's clock is to be measured now; it is due again an hour later, whatever the result."""
         now_ms = self._clock.now_utc_ms()
         if now_ms < self._clock_due_utc_ms:
             return False
@@ -112,14 +112,14 @@ class Meter(Generic[L]):
         return True
 
     def _offset_ms(self, shown: datetime, asked_ms: int) -> int:
-        """How far the meter's clock is ahead of ours, to about a second. `shown`: its local time, asked for then."""
+        """The meter's clock minus ours, ms, to about a second. `shown`: its local time; `asked_ms`: when we asked."""
         device_utc_ms = int(shown.timestamp()) * 1000 - self._settings.utc_offset_min * 60_000
         # The meter shows whole seconds: on average half a second more has passed.
         return device_utc_ms + 500 - (asked_ms + self._clock.now_utc_ms()) // 2
 
     @staticmethod
     def _found_words(found: Sequence[str], reverse: str) -> str:
-        """What a search for meters came to. `reverse`: our address the other way round, empty where it names any."""
+        """The result of a search for meters, in words. `reverse`: our address reversed, empty for any meter."""
         if reverse and reverse in found:
             return tr("meter {address} answers: the address is noted the wrong way round", address=reverse)
         return tr("meters that answer: {addresses}", addresses=", ".join(found)) if found else ""

@@ -23,7 +23,7 @@ _SILENCES_BEFORE_DROP: Final = 2
 
 
 class _Ear(asyncio.Protocol, Generic[F]):
-    """The frames received on one connection."""
+    """Receives the frames of one connection."""
 
     def __init__(self, reader: StreamReader[F]) -> None:
         self.reader = reader
@@ -34,7 +34,7 @@ class _Ear(asyncio.Protocol, Generic[F]):
         self._news = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep what is open from the first moment: what is not known here can't be closed."""
+        """Keep the transport from the first moment, so that it can always be closed."""
         self.transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
@@ -113,7 +113,7 @@ class ExchangeLine(Generic[F]):
 
     @property
     def received_bytes(self) -> int:
-        """How many bytes came on this connection."""
+        """The number of bytes received on this connection."""
         return self._ear.received_bytes
 
     async def exchange(

@@ -188,7 +188,7 @@ class Guard:
         return cls(low, high)
 
     def holds(self, point: Point, raw: Raw | None) -> bool:
-        """Whether the value read matches the guard; compared in the row's own unit, after scale, offset and sign."""
+        """True if the value read matches the guard; compared in the row's own unit, after scale, offset and sign."""
         if raw is None:
             return False
         return self.low <= (Fraction(raw) * point.factor + point.offset) * point.sign <= self.high

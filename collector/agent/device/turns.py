@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whose turn it is: the order of a device's requests in a read, and how long a failing one is left alone.
+"""The order of a device's requests in a read, and the rest of a failing one.
 
 One unanswered request says nothing of the others, so they are still asked. Only where two in a row get no answer and
 none before them did, the device is silent and the rest is not asked; while it stays so, one request is asked in a read,
-another each time. What a budget left unasked comes first the next time.
+another each time. Requests left over when the time budget ends come first the next time.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ class Unanswered(NamedTuple, Generic[R]):
 
 
 class Turns(Generic[R]):
-    """`device`: its id, for errors; `key`: what names a request, the same in every read.
+    """The turns of one device. `device`: its id, for errors; `key`: identifies a request, the same in every read.
 
-    A read iterates over `asked` and tells each request without answer to `silent`; then `unanswered` lists what failed.
+    A read iterates over `asked` and reports each request without answer to `silent`; then `unanswered` lists the failed
+    ones.
     """
 
     def __init__(self, device: str, key: Callable[[R], Hashable]) -> None:
@@ -80,17 +81,17 @@ class Turns(Generic[R]):
             self._first = self._key(left[0])
 
     def silent(self, request: R, error: Silent) -> None:
-        """The request asked now got no answer."""
+        """Note that the present request got no answer."""
         self._silent.append((request, error))
 
     def passed(self, request: R, error: Silent) -> None:
-        """The request could not be asked now, which says nothing of the device; its turn comes first the next time."""
+        """Note that the request could not be asked now, by no fault of the device; it comes first the next time."""
         self._is_passed = True
         self._stop([request], error)
 
     @property
     def failed(self) -> bool:
-        """Whether any request of this read was not answered."""
+        """True if any request of this read was not answered."""
         return bool(self._silent or self._unasked)
 
     def unanswered(self) -> Iterator[Unanswered[R]]:
@@ -110,12 +111,12 @@ class Turns(Generic[R]):
 
 @dataclass(slots=True)
 class Rest:
-    """How long a request that failed is left alone: `FIRST_REST_S`, then twice as long each time. Real time, s."""
+    """The rest of a failed request: `FIRST_REST_S`, then twice as long each time. Real time, s."""
 
     over_at_s: float = 0.0
     length_s: float = 0.0
 
     def lengthen(self, now_s: float, longest_s: float) -> None:
-        """It failed again."""
+        """Begin the next, longer rest after another failure."""
         self.length_s = min(2 * self.length_s or FIRST_REST_S, longest_s)
         self.over_at_s = now_s + self.length_s

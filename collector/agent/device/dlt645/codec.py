@@ -66,7 +66,7 @@ class Frame:
 
     @property
     def is_answer(self) -> bool:
-        """Whether a meter sent the frame; on a two-wire line our own requests are received too."""
+        """True if a meter sent the frame; on a two-wire line our own requests are received too."""
         return bool(self.control & _ANSWER)
 
 

@@ -128,7 +128,7 @@ class Dlt645Device(Meter[MeterLine]):
         return readings
 
     async def _measure_clock(self) -> int | None:
-        """How far the meter's clock is ahead of ours, ms, to about a second; None where not due or not measurable."""
+        """The meter's clock minus ours, ms, to about a second; None where not due or not measurable."""
         if not self._clock_is_due():
             return None
         try:

@@ -75,7 +75,7 @@ _CRC: Final = _table()
 
 @dataclass(frozen=True, slots=True)
 class MeterPlace:
-    """Who is asked and who asks. `address`: 12 digits as on the meter's plate, or twelve A for any meter."""
+    """The meter that is asked, and this client. `address`: 12 digits as on its plate, or twelve A for any meter."""
 
     address: str
     logical: int = 0
@@ -152,7 +152,7 @@ def _encode(place: MeterPlace, apdu: bytes) -> bytes:
 
 
 def dar_words(code: int) -> Text:
-    """What a DAR says."""
+    """The meaning of a DAR."""
     return tr("DAR {code} ({words})", code=code, words=_DARS.get(code, tr("reserved")))
 
 
@@ -193,7 +193,7 @@ def decode_get(
 
 
 def _results(data: bytes, count: int, subject: str) -> dict[int, bytes | int]:
-    """`count` times an attribute with its data or DAR. What follows (a report, a time tag) is passed over."""
+    """Decode `count` attributes with data or DAR each. The rest (a report, a time tag) is ignored."""
     results: dict[int, bytes | int] = {}
     at = 0
     for _ in range(count):

@@ -155,7 +155,7 @@ class Dlt698Device(Meter[GetLine]):
         return Reading(point, value, quality, now, raw=data)
 
     async def _measure_clock(self) -> int | None:
-        """How far the meter's clock is ahead of ours, ms, to about a second; None where not due or not measurable."""
+        """The meter's clock minus ours, ms, to about a second; None where not due or not measurable."""
         if not self._clock_is_due():
             return None
         asked_ms = self._clock.now_utc_ms()

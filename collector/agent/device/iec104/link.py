@@ -246,7 +246,7 @@ class Link:
         self._client.on_station_initialized(callable=on_initialised)
 
     def look(self) -> None:
-        """Look for messages that c104 drops among the next frames: something was not brought, or not reported."""
+        """Search the next frames for messages that c104 drops: something was missing, or not reported."""
         if self._frames_left > 0 or self._looks >= _LOOKS:
             return
 
@@ -284,12 +284,12 @@ class Link:
 
     @property
     def is_muted(self) -> bool:
-        """Whether the socket is connected but the start (STARTDT) is not confirmed."""
+        """True if the socket is connected but the start (STARTDT) is not confirmed."""
         return bool(self._connection.state == c104.ConnectionState.OPEN_MUTED)
 
     @property
     def is_closed(self) -> bool:
-        """Whether the connection is closed, so that it may be destroyed."""
+        """True if the connection is closed, so that it may be destroyed."""
         return bool(self._connection.state == c104.ConnectionState.CLOSED)
 
     def start(self) -> None:
@@ -333,7 +333,7 @@ class Link:
                 return
 
     def _call(self, common_address: int, kind: int) -> bool | None:
-        """Whether the interrogation ended; False: refused, or it could not be sent; None: no answer was received."""
+        """Send an interrogation and wait. True: ended; False: refused, or not sent; None: no answer was received."""
         begun_s = time.monotonic()
         try:
             ended = self._send(common_address, kind, wait=True)

@@ -99,8 +99,10 @@ class Station:
         self.number, self._heard_at_s, self.complete_at_s = number, now_s, None
 
     def hear(self, asdu: Asdu, now_s: float) -> None:
-        """Note a message that answers an interrogation: while new ones come it goes on. What only repeats itself, as
-        some stations do under this cause for ever, does not prolong it."""
+        """Note a message that answers an interrogation: while new ones come it continues.
+
+        Repeated messages, which some stations send under this cause for ever, do not prolong it.
+        """
         if TransmissionCause.INTERROGATED <= asdu.cause < TransmissionCause.COUNTERS_REQUESTED + 5:
             message = asdu.type, asdu.objects[0].address
             if message not in self._heard:
@@ -108,7 +110,7 @@ class Station:
                 self._heard_at_s = now_s
 
     def take(self, point: Point, reading: Reading | None) -> None:
-        """Take what came for a point; no reading: its last value stands."""
+        """Take the reading of a point; without a reading its last value stays."""
         self._reported.add(point.name)
         self.missing.discard(point.name)
         if reading is None:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How far a station's clock is ahead of ours, from the time tags of changes that it reports as they happen.
+"""The offset of a station's clock, measured by the time tags of changes that it reports as they happen.
 
 A delay only makes a tag look older, so a tag ahead of our clock, or near it, shows the station's clock at once. A tag
-far behind is either of a slow clock or of a late event: a station that was cut off sends what it kept. Late events
-differ in age, while a slow clock is behind by the same time for every change: so an old tag counts only when a change
-that arrives later is behind by as much.
+far behind is either from a slow clock or from a late event: a station that was cut off sends its stored events. Late
+events differ in age, while a slow clock is behind by the same time for every change: so an old tag counts only when a
+change that arrives later is behind by as much.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class StationClock:
 
     @property
     def offset_ms(self) -> int | None:
-        """How far the station's clock is ahead of ours, negative where it is behind; None: not known yet."""
+        """The station's clock minus ours, ms, negative where it is behind; None: not known yet."""
         return self._offset_ms
 
     def forget(self) -> None:
-        """Start anew: the link was lost, and what comes next may be old."""
+        """Start anew: the link was lost, and the next changes may be old."""
         self._offset_ms, self._old = None, None
 
     def observe(self, tag_ms: int, arrival_ms: int) -> None:
@@ -50,7 +50,7 @@ class StationClock:
             self._offset_ms, self._measured_at_ms = offset_ms, arrival_ms
 
     def _confirms(self, offset_ms: int, arrival_ms: int) -> bool:
-        """Whether a change before was behind by as much, and long enough ago; else this one is kept to compare with."""
+        """True if an earlier change was behind by as much, long enough ago; else this one is kept for comparison."""
         before = self._old
         if before is not None and abs(offset_ms - before[0]) <= _ALIKE_MS:
             return arrival_ms - before[1] >= _APART_MS

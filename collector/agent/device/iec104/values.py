@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Information objects of a link into readings of the points that read them, and what a station sends that is no value.
+"""Information objects of a link into readings of the points that read them; other messages are counted.
 
 Any number of points may read one object; an object is a value only for rows that name its family of types, and nothing
-at all for the others. A double point that is between its two positions (00) has the last definite position for up to
+at all for the others. A double point that is between its two positions (00) keeps the last definite position for up to
 `transit_s`, and a step position in transient state likewise: the change is then reported with the tag of the position
-that was reached. A position without one before it, or one that can't be (11), is invalid at once.
+that was reached. A position without one before it, or an impossible one (11), is invalid at once.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _WHY: Final = (
 
 
 class Oddities:
-    """Messages that are no value of any point, in words, each with its number. `tell`: called once for each kind."""
+    """Messages that are no value of any point, in words, each with its count. `tell`: called once for each kind."""
 
     def __init__(self, tell: Callable[[Text], None]) -> None:
         self.counts: dict[str, int] = {}
@@ -49,7 +49,7 @@ class Oddities:
         self._known: dict[tuple[object, ...], Text] = {}
 
     def count(self, key: tuple[object, ...], text: Callable[[], Text]) -> None:
-        """Count a message of the kind `key`, which `text` says in words."""
+        """Count a message of the kind `key`; `text` gives its words."""
         if (known := self._known.get(key)) is None:
             if len(self._known) >= _ODDITIES_KEPT:
                 return
@@ -60,9 +60,11 @@ class Oddities:
 
 @dataclass(slots=True)
 class _PointState:
-    """A point with what is known of it. `family`: of its type; `usable`: its last reading had a value, `value`;
-    `since_s`: when it left its last position; `why`: see `Why`; `other_type`: the station sends its object as this type
-    only; `data`: the newest object's octets."""
+    """A point and its present state.
+
+    `family`: of its type; `usable`: its last reading had a value, `value`; `since_s`: when it left its last position;
+    `why`: see `Why`; `other_type`: the station sends its object as this type only; `data`: the newest object's octets.
+    """
 
     point: Point
     family: int
@@ -78,7 +80,7 @@ class _PointState:
 
     @classmethod
     def of(cls, point: Point) -> _PointState:
-        """A point of which nothing is known yet."""
+        """A point without any state yet."""
         quantity = BY_NAME.get(point.quantity)
         return cls(
             point, FAMILIES[int(point.area)], None if point.guard else scaling_of(point),
@@ -125,7 +127,7 @@ class PointValues:
         return tuple(s.point for (ca, _), sharing in self._at.items() if ca == common_address for s in sharing)
 
     def why(self, point: Point) -> Why | None:
-        """Why the point's value is not good, in the station's own terms; None where it is, or nothing is known."""
+        """The station's own reason for a bad value; None where the value is good, or nothing is known."""
         return self._states[point.name].why
 
     def raws(self) -> dict[str, bytes]:
@@ -141,7 +143,7 @@ class PointValues:
     def take(
         self, asdu: Asdu, item: InformationObject, stamp: int, tag: int | None
     ) -> list[tuple[Point, Reading | None]] | None:
-        """The points that the object is a value of, each with its reading; no reading: its last value stands.
+        """The points with this object as their value, each with its reading; no reading: the last value stays.
 
         None: no row reads the object's address.
         """

@@ -19,7 +19,7 @@ from collector.points import Point
 
 @dataclass(slots=True, eq=False)
 class Group:
-    """Points asked in requests of their own; `error`: why."""
+    """Points asked in requests of their own; `error`: the reason."""
 
     points: tuple[Point, ...]
     error: DeviceError
@@ -27,7 +27,7 @@ class Group:
 
     @property
     def is_mute(self) -> bool:
-        """Whether it got no answer, rather than a refusal."""
+        """True if it got no answer, rather than a refusal."""
         return not isinstance(self.error, Refused)
 
 
@@ -54,7 +54,7 @@ class Apart:
         return [([p for p in g.points if p.name in wanted], g.error) for g in self._groups if g not in asked]
 
     def refuse(self, points: Iterable[Point], error: Refused, now_s: float, longest_s: float) -> None:
-        """A single place was refused."""
+        """Note that a single place was refused."""
         self._lengthen(tuple(points), error, now_s, longest_s)
 
     def _lengthen(self, points: tuple[Point, ...], error: DeviceError, now_s: float, longest_s: float) -> None:
@@ -68,13 +68,13 @@ class Apart:
         self._set((*self._groups, group))
 
     def mute(self, points: Iterable[Point], error: DeviceError) -> None:
-        """A request of the plan got no answer while others did: it is asked apart from the next read on."""
+        """Ask points apart from the next read on: their request got no answer while others did."""
         points = tuple(points)
         self.put_back(points)
         self._set((*self._groups, Group(points, error)))
 
     def mute_again(self, points: Iterable[Point], error: DeviceError, now_s: float) -> None:
-        """Points apart got no answer again: halves of them are asked next, or their only place rests."""
+        """Halve a group that got no answer again, or let its only place rest."""
         points = tuple(points)
         places = sorted({_place(p) for p in points})
         if len(places) == 1:
@@ -85,7 +85,7 @@ class Apart:
             self.mute((p for p in points if (_place(p) < middle) is lower), error)
 
     def put_back(self, points: Iterable[Point]) -> bool:
-        """These points were answered: they belong to the plan again. Whether they had been apart."""
+        """Return answered points to the plan; True if they had been apart."""
         names = {p.name for p in points}
         if names.isdisjoint(self.names):
             return False
@@ -95,7 +95,7 @@ class Apart:
         return True
 
     def forgive_silence(self) -> bool:
-        """Nothing answers at all: silence is the device's, not these points'. Whether any had been apart for it."""
+        """Return all silent groups to the plan: the device itself is silent. True if there were any."""
         count = len(self._groups)
         self._set(g for g in self._groups if not g.is_mute)
         return len(self._groups) < count

@@ -100,10 +100,10 @@ class BlockDecoder:
         return zip((p.name for p in self._points), self._cut(self._newest), strict=False)
 
     def _is_filler(self, byte: int, qualities: Sequence[Quality]) -> bool:
-        """Whether a gateway filled the block in place of a device: FFFF throughout, or zeros that can't be.
+        """True if a gateway filled the block in place of a device: FFFF throughout, or impossible zeros.
 
-        Zero is what a stopped unit shows. But not of a quantity whose zero is outside its limits, such as a frequency,
-        and not of a counter that has counted.
+        A stopped unit shows zeros too. But a quantity whose limits exclude zero, such as a frequency, can't be zero,
+        nor can a counter that has counted.
         """
         may_not_be_zero = self._has_counted or not all(quality.usable for quality in qualities)
         return self._may_be_filler and (byte == 0xFF or may_not_be_zero)

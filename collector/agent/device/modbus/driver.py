@@ -152,7 +152,7 @@ class ModbusDevice:
         readings.others.extend(failed(points, error, self._clock.now_utc_ms()))
 
     def _discard(self, readings: ReadingsByBlock) -> None:
-        """Answers came that nobody waited for: those of this read may belong to other requests."""
+        """Discard the answers of this read: unexpected ones came, so they may belong to other requests."""
         error = Garbled(tr("more answers came than were asked for"), subject=f"{self._line.name} slave {self._slave}")
         for block in readings.blocks:
             self._fail(block.points, error, readings)
@@ -189,13 +189,13 @@ class ModbusDevice:
         return known[1]
 
     def _has_answered(self, block: Block) -> bool:
-        """Whether all of it was read at least once, in one request or as a part of one."""
+        """True if all of the block was read at least once, in one request or as a part of one."""
         end = block.address + block.count
         return any(area == block.area and start <= block.address and end <= start + count
                    for area, start, count in self._answered)  # fmt: skip
 
     def _is_believed(self, block: Block) -> bool:
-        """Whether a refusal means that an address is illegal, and not that the device can't answer just now."""
+        """True if a refusal means an illegal address, and not a device that can't answer just now."""
         if not self._has_answered(block):
             return True
         now_s = asyncio.get_running_loop().time()

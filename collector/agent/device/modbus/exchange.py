@@ -72,7 +72,7 @@ _READS: Final[dict[str, _Read]] = {
 
 
 class ReadRequest(NamedTuple):
-    """A block of a slave as it is asked for again and again. `places`: registers or coils; `subject`: for errors."""
+    """A prepared request for a block of a slave. `places`: registers or coils; `subject`: for errors."""
 
     read: _Read
     address: int
@@ -109,7 +109,7 @@ class Exchange:
         self._last_number = 0
 
     def given_up(self, asked: ReadRequest, timeout_s: float) -> None:
-        """A request is not waited for any longer; its answer may still come. For who keeps account of them."""
+        """Note that a request is no longer waited for, though its answer may still come. For subclasses."""
 
     def _new_framer(self) -> Framer:
         if self._framing == "rtu":

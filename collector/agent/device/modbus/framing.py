@@ -37,7 +37,7 @@ class WantedReply(NamedTuple):
     size: int
 
     def fits(self, slave: int, pdu: bytes) -> bool:
-        """Whether a reply can be the answer to the request."""
+        """True if a reply can be the answer to the request."""
         if slave != self.slave:
             return False
         if pdu[0] == self.function | _ERROR:
@@ -54,9 +54,9 @@ class Reply(ModbusPDU):
 
 
 class _Waiting:
-    """The request under way and what came since. `heard`: everything; `surplus`: what came after its answer.
+    """The present request and the bytes received since. `heard`: all; `surplus`: those after its answer.
 
-    `on_fault`: called with an exception of this code.
+    `on_fault`: called with an exception raised in this code.
     """
 
     wanted = WantedReply(0, 0, 0)
@@ -65,9 +65,9 @@ class _Waiting:
     on_fault: Callable[[Exception], None] | None = None
 
     def handleFrame(self, data: bytes, exp_devid: int, exp_tid: int) -> tuple[int, ModbusPDU | None]:  # noqa: N802
-        """Called by pymodbus with all bytes not used up yet; gives how many are used up, and the answer.
+        """Called by pymodbus with all bytes not used yet; returns how many are used, and the answer.
 
-        It runs in a callback of the event loop, so a mistake in here is handed to whoever waits for the answer.
+        It runs in a callback of the event loop, so its exceptions are passed to the task that waits for the answer.
         """
         try:
             return self._handle(data, exp_devid, exp_tid)
@@ -81,17 +81,17 @@ class _Waiting:
         raise NotImplementedError
 
     def start(self, wanted: WantedReply) -> None:
-        """A request will be sent next."""
+        """Prepare for the next request."""
         self.wanted, self.answered = wanted, False
         self.heard = self.surplus = self.frame = b""
 
     def give_up(self) -> None:
-        """Nobody waits for an answer any more; whatever comes is surplus."""
+        """Stop waiting: later bytes are surplus."""
         self.answered = True
 
     @property
     def twice(self) -> bool:
-        """Whether the surplus is the answer again, one or more times."""
+        """True if the surplus is the answer again, one or more times."""
         count, rest = divmod(len(self.surplus), len(self.frame) or 1)
         return bool(self.frame) and not rest and self.surplus == self.frame * count
 
@@ -100,7 +100,7 @@ class _Waiting:
         raise NotImplementedError
 
     def complaint(self) -> str:
-        """Why what came is not the answer."""
+        """The reason why the received bytes are not the answer."""
         return tr("no answer to this request is in {octets}", octets=shown(self.heard))
 
     def _taken(self, frame: bytes, rest: bytes) -> None:
@@ -125,7 +125,7 @@ class NumberedFramer(_Waiting, FramerSocket):
         self.others: list[tuple[int, int, int, bytes]] = []
 
     def start(self, wanted: WantedReply) -> None:
-        """A request will be sent next."""
+        """Prepare for the next request."""
         super().start(wanted)
         self.others.clear()
 
@@ -167,7 +167,7 @@ class NumberedFramer(_Waiting, FramerSocket):
         return {frame for _, _, slave, frame in _mbap_frames(data) if shape.fits(slave, frame[_HEADER:])}
 
     def complaint(self) -> str:
-        """Why what came is not the answer: the numbers of the last frame beside those asked for."""
+        """The reason why no answer was found: numbers of the last frame beside the wanted ones."""
         if not self.others:
             return super().complaint()
         transaction, protocol, slave, frame = self.others[-1]
@@ -235,7 +235,7 @@ class _SerialFraming(_Waiting):
         return frames
 
     def complaint(self) -> str:
-        """Why what came is not the answer; empty where nothing but our own request came back."""
+        """The reason why no answer was found; empty where only our own request came back."""
         return "" if self.sent.startswith(self.heard) else super().complaint()
 
 

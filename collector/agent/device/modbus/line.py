@@ -37,7 +37,7 @@ _REQUESTS: Final = 4096
 
 
 class Unsure(Silent):
-    """Not asked, or not believed: another request's late answer could not be told from the answer."""
+    """Not asked, or not accepted: the answer could not be told from another request's late answer."""
 
 
 class ModbusLine(Exchange):
@@ -107,7 +107,7 @@ class ModbusLine(Exchange):
         return reply_data(await self._ask_until_proved(asked, timeout_s), block, asked.wanted, asked.subject)
 
     def _is_shared(self, asked: ReadRequest, doubt: Doubt) -> bool:
-        """Whether other places are read by requests of this shape, now owed an answer or not."""
+        """True if requests of this shape read other places too, whether they are owed an answer or not."""
         return doubt.is_of_others(asked.key) or any(
             other.wanted == asked.wanted and other.key != asked.key for other in self._requests.values()
         )
@@ -145,7 +145,7 @@ class ModbusLine(Exchange):
         return first
 
     def _note_late(self) -> None:
-        """Count the answers among what came unasked."""
+        """Count late answers among the unexpected bytes."""
         framer, late = self.framer, self._late
         if framer.surplus and late:
             for shape in late.shapes():
@@ -153,16 +153,16 @@ class ModbusLine(Exchange):
                 late.came(shape, len(framer.frames_of(shape, framer.surplus) - {framer.frame}), _now_s())
 
     async def settle(self, slave: int) -> int:
-        """Wait as long as a line must be silent between frames; note the slip if something came nobody asked for.
+        """Wait for the silence between frames; count a slip if unexpected bytes came.
 
-        Gives the slips of a slave so far. Nothing to do on a line that is `numbered`.
+        Returns the slave's slips so far. Nothing to do on a line that is `numbered`.
         """
         await asyncio.sleep(self._quiet_s if self._repeats else self._gap_s)
         self._note_surplus()
         return self._slips[slave]
 
     def _note_surplus(self) -> None:
-        """Judge what came that nobody waited for. Once: an answer counted twice would seem to have come twice."""
+        """Judge unexpected bytes, once: an answer counted twice would seem to have come twice."""
         if self._has_slipped():
             wanted = self.framer.wanted
             self._slips[wanted.slave] += 1
@@ -176,7 +176,7 @@ class ModbusLine(Exchange):
         self.framer.surplus = b""
 
     def _has_slipped(self) -> bool:
-        """Whether a reply like the last one came after it; an adapter's noise and other slaves' frames do not count."""
+        """True if a reply like the last one came after it; noise and other slaves' frames do not count."""
         framer = self.framer
         if self._repeats and framer.twice:
             return False
@@ -238,7 +238,7 @@ class ModbusLine(Exchange):
         return pdu
 
     def given_up(self, asked: ReadRequest, timeout_s: float) -> None:
-        """Keep account of an answer that may still come, where numbers don't tell it."""
+        """Note that an answer may still come, on a line without numbers."""
         if not self.numbered:
             self._owed[asked.wanted.slave] += 1
             self._late.expect(3 * timeout_s)

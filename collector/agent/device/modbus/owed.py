@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which answers may still come on a line without numbers, and whose they could be taken for. Pure; times in seconds.
+"""Late answers on a line without numbers: which may still come, and for which requests they could be taken.
 
-A request given up may be answered later, in any order with others. Only the shape of an answer (slave, function, byte
-count) tells requests apart, so a shape is in doubt while an answer of it is owed: until that many came unasked, or
-until nothing of it can come any more. `late_s` after it was given up a request is taken to stay without answer; the
-line that was seen to be later than half of it is given twice what was seen, for an hour: one slow answer does not make
+Pure; times in seconds. A request given up may be answered later, in any order with others. Only the shape of an answer
+(slave, function, byte count) distinguishes requests, so a shape is in doubt while an answer of it is owed: until that
+many came unexpectedly, or can come no more. `late_s` after it was given up, a request is taken to stay without answer;
+if a line was later than half of that, `late_s` becomes twice the delay seen, for an hour: one slow answer does not make
 a line slow for ever.
 """
 
@@ -31,11 +31,11 @@ class Doubt:
     tried: set[Places] = field(default_factory=set)
 
     def is_of_others(self, places: Places) -> bool:
-        """Whether an answer is owed to a request for other places."""
+        """True if an answer is owed to a request for other places."""
         return any(own != places for own, _ in self.owed)
 
     def renew(self, places: Places | None, now_s: float) -> None:
-        """As many answers came as requests were made: those owed may now be those to the last requests."""
+        """Move the debts to the last requests: as many answers came as requests were made."""
         self.owed = [(places, now_s)] * len(self.owed)
 
 
@@ -65,24 +65,24 @@ class Owed:
         return doubt
 
     def expect(self, late_s: float) -> None:
-        """Answers may always come so late, whatever is seen."""
+        """Set the least delay of late answers, whatever was observed."""
         self._expected_s = max(self._expected_s, late_s)
         self.late_s = max(self.late_s, late_s)
 
     def give_up(self, shape: WantedReply, places: Places, now_s: float) -> None:
-        """A request got no answer in time."""
+        """Note that a request got no answer in time."""
         if not self._doubts and now_s > self._widened_s + _REMEMBERED_S:
             self.late_s = self._expected_s
         self._given_up_s[shape.slave, shape.function] = now_s
         self.miss(shape, places, now_s)
 
     def refusal_is_unsure(self, shape: WantedReply, now_s: float) -> bool:
-        """Whether a refusal, which has the shape of its slave and function only, may be owed to another request."""
+        """True if a refusal, which shows only slave and function, may belong to another request."""
         given_up_s = self._given_up_s.get((shape.slave, shape.function))
         return given_up_s is not None and now_s < given_up_s + self.late_s
 
     def miss(self, shape: WantedReply, places: Places | None, now_s: float) -> None:
-        """The answer to a request may still come."""
+        """Note that the answer to a request may still come."""
         self._doubts.setdefault(shape, Doubt()).owed.append((places, now_s))
 
     def shapes(self) -> list[WantedReply]:
@@ -90,9 +90,9 @@ class Owed:
         return list(self._doubts)
 
     def came(self, shape: WantedReply, answers: int, now_s: float) -> None:
-        """So many different answers of a shape came while none was awaited.
+        """Count different answers of a shape that came while none was awaited.
 
-        They settle the doubt only if all that are owed came; where answers have strayed, some may come once more.
+        They settle the doubt only if all owed answers came; where answers have strayed, some may come once more.
         """
         doubt = self.of(shape, now_s)
         if doubt is None or not answers:
@@ -102,13 +102,13 @@ class Owed:
             del self._doubts[shape]
 
     def stray(self, shape: WantedReply, now_s: float) -> None:
-        """An answer came that is owed to nobody: a second time, or later than was thought possible."""
+        """Note an answer owed to nobody: a repeated one, or one later than was thought possible."""
         self._widen(2 * self.late_s, now_s)
         self._strayed_s = now_s
         self.miss(shape, None, now_s)
 
     def has_strayed(self, now_s: float) -> bool:
-        """Whether answers were out of count of late."""
+        """True if unexpected answers came lately."""
         return now_s < self._strayed_s + _LONGEST_S
 
     def _widen(self, late_s: float, now_s: float) -> None:
