@@ -28,7 +28,7 @@ from collector.points import Point
 _LOG = logging.getLogger(__name__)
 # Back-off begins with the second failure in a row: a single lost answer is no reason to wait.
 _PATIENCE: Final = 2
-# A driver that has given nothing for so long beyond its own time is stuck, s.
+# A driver without a result for this long beyond its own time limit is stuck, s.
 _STUCK_S: Final = 30.0
 _BACKOFF_FIRST_S: Final = 0.5
 _NO_ANSWER: Final = frozenset({Quality.SILENT, Quality.GARBLED})
@@ -41,8 +41,8 @@ class ReadCounts:
     """Counters of the reads of one device; they only grow.
 
     `last_read_s`: duration of the last read that gave a value; `reading_s`: duration of all reads, real time.
-    `clock_offset_ms`: how far the device's clock was ahead of ours when last measured. `faults`: failures by a bug of
-    the driver, `last_fault` the last of them.
+    `clock_offset_ms`: the device's clock minus ours at the last measurement. `faults`: failures by a bug of the driver,
+    `last_fault` the last of them.
     """
 
     reads: int = 0
@@ -106,7 +106,7 @@ class Channel:
             if id(job) in self._due and job.error is None:
                 job.health.overruns += 1
             self._due[id(job)] = job
-            # After a forward step of the clock the missed reads are not made up for.
+            # After a forward step of the clock, missed reads are skipped.
             job.start_at(now_ms + 1)
         if self._due:
             self._idle.clear()
@@ -233,7 +233,7 @@ class Channel:
 
 
 class _Watch:
-    """Cancels a read in which a driver is stuck. One timer for many reads: one for each was a tenth of their cost."""
+    """Cancels a read in which a driver is stuck. One timer for many reads: one each took a tenth of their time."""
 
     __slots__ = ("_end_s", "_looks_at_s", "_task", "_timer", "has_cancelled")
 
@@ -244,7 +244,7 @@ class _Watch:
         self.has_cancelled = False
 
     def begin(self, task: asyncio.Task[object], end_s: float) -> None:
-        """A read begins that must have ended at `end_s`, loop time."""
+        """Watch a read that must have ended at `end_s`, loop time."""
         self._task, self._end_s, self.has_cancelled = task, end_s, False
         if self._timer is None or self._looks_at_s > end_s:
             self.close()
@@ -255,20 +255,20 @@ class _Watch:
         self._timer = asyncio.get_running_loop().call_at(time_s, self._look)
 
     def end(self) -> None:
-        """It has ended."""
+        """End the watch of a read."""
         self._task = None
 
     def _look(self) -> None:
         self._timer, task = None, self._task
         if task is None:
             return
-        if task.get_loop().time() < self._end_s:  # a later read than the one the timer was set for
+        if task.get_loop().time() < self._end_s:  # the timer was set for an earlier read
             self._look_at(self._end_s)
         else:
             self.has_cancelled = task.cancel()
 
     def close(self) -> None:
-        """Nothing is read any more."""
+        """Cancel the timer: nothing is read any more."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -301,7 +301,7 @@ def _failure_in(answer: Answer, device: str) -> DeviceError | None:
     """The error of a failed read (every request failed, or one was silent and no value is usable), else None."""
     readings = answer.readings
     if isinstance(readings, ReadingsByBlock) and any(q.usable for block in readings.blocks for q in block.qualities):
-        return None  # mostly so, and no reading has to be made for it
+        return None  # the usual case, for which no reading has to be created
     if not readings or any(r.quality.usable for r in readings):
         return None
     if all(r.quality in _NO_ANSWER for r in answer.readings):

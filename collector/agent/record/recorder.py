@@ -228,7 +228,7 @@ class Recorder:
 
     @staticmethod
     def _is_believed(unit: UnitState, tag_ms: int, arrival_ms: int) -> bool:
-        """Whether the device's time tag can be the record's time; otherwise the arrival is."""
+        """True if the device's time tag can be the record's time; otherwise the arrival is."""
         return tag_ms <= arrival_ms + _AHEAD_LIMIT_MS and (unit.last_ms is None or tag_ms > unit.last_ms)
 
     def hold(self, points: Iterable[Point], time_utc_ms: int) -> None:
@@ -345,7 +345,7 @@ class Recorder:
 
     @staticmethod
     def _is_change(unit: UnitState, change: WaitingValue) -> bool:
-        """Whether a spontaneously reported status differs from the known one; the first value ever is no change."""
+        """True if a spontaneously reported status differs from the known one; the first value ever is no change."""
         slot = change.slot
         return change.event and slot in unit.watched and unit.at_ms[slot] != 0 and change.value != unit.values[slot]
 

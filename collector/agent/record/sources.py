@@ -28,12 +28,15 @@ class QuantitySource:
 
     @property
     def key(self) -> tuple[object, ...]:
-        """Two sources with equal keys mean the same value, also after a reload: all fields but the row in the file."""
+        """A key that is equal for sources of the same value, also after a reload.
+
+        It holds all fields except the point's row, file and description.
+        """
         return (self.device, self.unit, replace(self.point, file="", row=0, description=""))
 
     @property
     def backup(self) -> bool:
-        """Whether another point has priority."""
+        """True if another point has priority."""
         return self.point.backup
 
 

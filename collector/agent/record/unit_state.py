@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from collector.model.record import Quality, UnitLayout
 
-AT: Final = itemgetter(0)  # at_ms of a change or a stretch
+AT: Final = itemgetter(0)  # at_ms of a waiting value or block
 
 
 class WaitingValue(NamedTuple):

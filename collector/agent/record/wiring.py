@@ -56,7 +56,7 @@ def channels_of(config: AgentConfig, devices: Sequence[DeviceOnLine], clock: Clo
                 budget_s = max(2 * built.settings.timeout_s, period_ms / 1000 / len(sharing))
                 backoff_s, units = built.settings.backoff_max_s, (built.settings.unit,)
                 wanted = (*guards, *points)
-                if wanted == built.device.points:  # no second tuple where all are read together
+                if wanted == built.device.points:  # where all points are read together, no second tuple is made
                     wanted = built.device.points
                 jobs.append(Job(built.device, wanted, period_ms, budget_s, backoff_s, units))
         channels.append(Channel(line, jobs, clock, sink))
