@@ -1,28 +1,28 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Step 3, buffer: what was recorded, on disk until the center itself says that it has it.
+"""Step 3, buffer: records on disk until the center itself acknowledges them.
 
 One file per gateway, in it one stream of batches per plant and epoch. Tests are named after these invariants:
 
 B1 Sequences of an epoch start at 1, only grow, are never reused, also after delete and restart; a new file opens a new
    epoch.
-B2 What is not committed is not sent.
-B3 A batch is freed only by an ack of the present store that covers its sequence. (The one exception: where a one-way
-   device lets no ack back, what was handed over is given up after `uplink.keep_days`, and a gap record says
+B2 What is not committed is not sent. B3 A batch is freed only by an ack of the present store that covers its sequence.
+(The one exception: where a one-way
+   device lets no ack back, a batch handed over is given up after `uplink.keep_days`, and a gap record says
    `unconfirmed`.)
-B4 Each lane (live, backlog, asked, put off) is sent in sequence order.
-B5 At the size limit the oldest is evicted and a gap record names it, never silently.
-B6 sealed = freed + pending + evicted + unconfirmed per epoch, checked at open. (Evicted counts whatever left
+B4 Each lane (live, backlog, asked, put off) is sent in sequence order. B5 At the size limit the oldest is evicted and a
+gap record names it, never silently. B6 sealed = freed + pending + evicted + unconfirmed per epoch, checked at open.
+(Evicted counts whatever left
    unacknowledged: for room, unreadable, or sealed again under another epoch.)
-B7 A batch read back passes the checksum it was written with.
-B8 An ack for an unknown epoch or sequence changes nothing. (A sequence is known to the center once it was handed out
-   since the file was opened: an ack that is ahead of us was meant for a clone of this disk. After a restart this costs
-   at most one repeat of what was in flight.)
-B9 Within a clock era the times of a unit strictly grow.
-B10 One process writes the file: who opened it last. Another that had it open stops before it writes again.
+B7 A batch read back passes the checksum it was written with. B8 An ack for an unknown epoch or sequence changes
+nothing. (A sequence is known to the center once it was handed out
+   since the file was opened: an ack for a later sequence was meant for a clone of this disk. After a restart this costs
+   at most one repeat of the batches in flight.)
+B9 Within a clock era the times of a unit strictly grow. B10 One process writes the file: the last one that opened it.
+An earlier one stops before its next write.
 
-WAL, `synchronous=FULL`, one transaction per tick, one writer. Synchronous and thread-safe: call it from worker
-threads, never from the loop. Where pieces live: `buffer_file.py` the file, `sealer.py` tails into batches, `outbox.py`
-sending and acks, `lost_ranges.py` what is gone, `salvage.py` a damaged file, `counts.py` the books.
+WAL, `synchronous=FULL`, one transaction per tick, one writer. Synchronous and thread-safe: call it from worker threads,
+never from the loop. The parts: `buffer_file.py` the file, `sealer.py` tails into batches, `outbox.py` sending and acks,
+`lost_ranges.py` lost sequences, `salvage.py` a damaged file, `counts.py` the books.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ class Buffer:
             )
 
     def change_units(self, plants_of_unit: Mapping[str, str], layouts: Mapping[str, UnitLayout]) -> None:
-        """Other units or quantities from the next append on; what is open is sealed as it was recorded.
+        """Use other units or quantities from the next append on; open tails are sealed as they were recorded.
 
         Raises:
             ValueError: a unit of a plant that this buffer has no stream for.
@@ -160,7 +160,7 @@ class Buffer:
 
     @contextmanager
     def _write(self) -> Iterator[None]:
-        """One transaction; after a failure memory is read again from the file."""
+        """Run one transaction; after a failure the state in memory is read from the file again."""
         with self._lock:
             if self._closed:
                 raise StoreError(tr("is closed"), subject=str(self._ledger.path))
@@ -188,7 +188,7 @@ class Buffer:
             yield
 
     def append(self, records: Sequence[UnitRecord], gaps: Sequence[GapRecord] = ()) -> None:
-        """Commit records and gaps of one tick, all or none; seals what is due by age, count or a status change.
+        """Commit records and gaps of one tick, all or none; seals tails due by age, count or a status change.
 
         Raises:
             InvariantBroken: B9, or a record that does not fit its unit's layout; nothing was written.
@@ -209,7 +209,7 @@ class Buffer:
     def _check(
         self, records: Sequence[UnitRecord], gaps: Sequence[GapRecord]
     ) -> dict[str, tuple[list[UnitRecord], list[GapRecord]]]:
-        """Records and gaps by plant; B9 and the bounds of the wire hold for each."""
+        """Records and gaps by plant, after B9 and the limits of the wire were checked for each."""
         last: dict[str, tuple[int, int]] = {}
         by_plant: dict[str, tuple[list[UnitRecord], list[GapRecord]]] = {}
         for record in records:
@@ -256,7 +256,7 @@ class Buffer:
 
     @property
     def plants(self) -> tuple[str, ...]:
-        """Plants with something to send: those configured, and those an older configuration left batches of."""
+        """Plants with something to send: the configured ones, and others with batches from an older configuration."""
         with self._lock:
             return tuple(self._sealer.tails)
 
@@ -266,7 +266,7 @@ class Buffer:
             return self._outbox.next_batch(plant, after, up_to)
 
     def next_put_off(self, plant: str, after: Position | None, up_to: Position | None) -> Position | None:
-        """The first batch, in the same bounds, that the center refused for now: it is offered again and again."""
+        """The first batch, within the same bounds, that the center refused for now: it is offered again and again."""
         with self._read():
             return self._outbox.next_put_off(plant, after, up_to)
 
@@ -276,7 +276,7 @@ class Buffer:
             return self._outbox.last_put_off(plant)
 
     def newest(self, plant: str) -> Position:
-        """The batch last sealed; what comes after it is live."""
+        """The batch sealed last; later batches are live."""
         with self._lock:
             return self._outbox.newest(plant)
 
@@ -291,7 +291,7 @@ class Buffer:
             return None
 
     def apply_ack(self, plant: str, ack: Ack) -> AckOutcome:
-        """Let the center's word take effect: B3, B8; a new store and a conflict of epochs too.
+        """Apply an acknowledgement of the center: B3, B8; also a new store and a conflict of epochs.
 
         Raises:
             StoreError: disk full or failing; nothing changed, the ack will come again.
@@ -303,23 +303,26 @@ class Buffer:
         return outcome
 
     def start_epoch(self, plant: str) -> None:
-        """Go on under a new epoch: what is sealed keeps its name, what comes gets the new one."""
+        """Start a new epoch: sealed batches keep their names, later ones get the new epoch."""
         with self._write():
             self._outbox.start_epoch(plant)
         salvage.note_epochs(self._ledger, self._sealer.now_ms)
 
     def reseal_some(self, plant: str, limit: int = 16) -> int:
-        """After a conflict of epochs: seal up to `limit` pending batches again under the present one; how many."""
+        """After a conflict of epochs: seal up to `limit` pending batches again under the present epoch.
+
+        Returns how many there were.
+        """
         with self._write():
             return self._outbox.reseal_some(plant, limit)
 
     def last_handed_over(self, plant: str) -> Position | None:
-        """The last batch of a plant that went over a one-way device."""
+        """The last batch of a plant that was handed over to a one-way device."""
         with self._read():
             return self._outbox.last_handed_over(plant)
 
     def hand_over(self, plant: str, position: Position, keep_days: int) -> None:
-        """Note that a batch went over a one-way device; those that went so many days ago are given up, unconfirmed.
+        """Note that a batch was handed over to a one-way device; older ones are given up after `keep_days`.
 
         Raises:
             StoreError: disk full or failing; the batch is handed over again.
@@ -338,27 +341,28 @@ class Buffer:
             return self._outbox.divide(position)
 
     def answer(self, ask: Ask) -> list[Position]:
-        """What to send for an ask by sequences or by unit and interval, in order; empty for a plant not of here."""
+        """The batches that answer an ask, in order; empty for a plant of another gateway."""
         if ask.plant not in self.plants:
             return []
         with self._write():
             return self._outbox.answer(ask)
 
     def counts(self) -> Counts:
-        """The books as they stand."""
+        """The present books."""
         with self._read():
             return compute_counts(self._ledger.db)
 
     def on_sealed(self, call: Callable[[], None]) -> Callable[[], None]:
-        """Have `call` called, on the writing thread, after each commit that made a batch, until the returned is called.
+        """Register `call`, which runs on the writing thread after each commit that made a batch.
 
-        Most ticks make none: waking the sender for nothing costs more than the commit itself.
+        Returns the function that unregisters it. Most ticks make no batch: waking the sender for nothing costs more
+        than the commit itself.
         """
         self._listeners.append(call)
         return lambda: self._listeners.remove(call)
 
     def close(self) -> None:
-        """Close the file and let another process have it; may be called twice."""
+        """Close the file and release its lock; may be called twice."""
         with self._lock:
             if not self._closed:
                 self._closed = True
@@ -369,13 +373,13 @@ class Buffer:
 def _open_or_exchange(
     opened: Callable[[], Buffer], path: Path, gateway: str, plants_of_unit: Mapping[str, str], now_utc_ms: int
 ) -> Buffer:
-    """The file as it is, or, where it can't be used, a new one with what could be salvaged; if need be, with nothing.
+    """Open the file or, where it can't be used, a new one with the salvaged data, or with nothing.
 
-    Whatever a file holds, and whatever error that leads to, the agent starts. Only what setting the file aside would
-    not cure is raised: no room, no rights, another gateway's file.
+    Whatever a file holds, and whatever error it causes, the agent starts. Only errors that setting the file aside would
+    not cure are raised: no room, no rights, another gateway's file.
 
     Raises:
-        StoreError: as said.
+        StoreError: as above.
     """
     try:
         return opened()
@@ -393,7 +397,7 @@ def _open_or_exchange(
 
 
 def _finding(error: Exception) -> str:
-    """What is wrong with a file that this error came of; raises it again where the file is not to blame."""
+    """The problem of the file that caused an error; raises the error again where the file is not its cause."""
     if isinstance(error, Damaged):
         return error.message
     if isinstance(error, (StoreError, MemoryError)):

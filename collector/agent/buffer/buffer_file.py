@@ -2,9 +2,9 @@
 """The SQLite file under the buffer: schema, one writer, one transaction at a time, durable when it returns.
 
 Its tables are made in `ledger_schema.py` by sqlite-utils; the hot path is plain sqlite3. The file runs in WAL with
-`synchronous=FULL`: a commit is on the disk when it returns. A lock file beside it keeps a second agent out; should
-somebody remove that file, whoever opened the buffer last has it, and the other one stops at its next transaction.
-Readers (`agent status`, the sqlite3 shell) may look at any time.
+`synchronous=FULL`: a commit is on the disk when it returns. A lock file beside it keeps a second agent out; if somebody
+removes that file, the last process to open the buffer owns it, and the other one stops at its next transaction. Readers
+(`agent status`, the sqlite3 shell) may look at any time.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ from collector.base.text import tr
 from collector.wire import Stream, is_name, open_envelope
 
 PENDING: Final = 0  # sealed, not freed
-FREED: Final = 1  # acknowledged by the present store, payload still here
+FREED: Final = 1  # acknowledged by the present store, payload still in the file
 
-_FULL_CHECK_BELOW_BYTES: Final = 64 * 1024 * 1024  # larger ones would delay the start; damage shows when they are read
+# a check of a larger file would delay the start; its damage shows when pages are read
+_FULL_CHECK_BELOW_BYTES: Final = 64 * 1024 * 1024
 _NULLABLE: Final = frozenset({"heard_store", "refused", "freed_ms", "told_stream", "told_seq", "era", "time_utc_ms"})
 _WAL_PAGES: Final = 500
-_CACHE_KIB: Final = 512  # it is written far more than read
-# What is no fault of the file: no room, no rights, no medium, others at work. Whatever else SQLite says is damage.
+_CACHE_KIB: Final = 512  # small: the file is written far more than read
+# Errors that are not the file's fault: no room, no rights, no medium, other processes. All others mean damage.
 _CIRCUMSTANCES: Final = (
     0, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_PERM, sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_PROTOCOL,
@@ -48,9 +49,9 @@ class StreamRow:
 
 
 class Lock:
-    """Holds `<file>.lock` as long as the process lives, so that one agent at a time writes the file; in it its number.
+    """Holds `<file>.lock`, with the process number in it, as long as the process lives: one agent writes the file.
 
-    What a killed process left of it holds nothing.
+    A lock file left by a killed process locks nothing.
     """
 
     def __init__(self, path: Path) -> None:
@@ -71,17 +72,17 @@ class Lock:
                 tr("another agent (process {number}) is using this buffer; stop it first", number=holder),
                 subject=str(path),
             ) from error
-        with suppress(OSError):  # on a full disk nobody is told the number
+        with suppress(OSError):  # on a full disk the number is missing
             os.ftruncate(self._descriptor, 0)
             os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
 
     def release(self) -> None:
-        """Let another process have the file."""
+        """Release the lock, so that another process may open the file."""
         os.close(self._descriptor)
 
 
 class Ledger:
-    """An open buffer file. Not for two threads at once; `Buffer` sees to that."""
+    """An open buffer file. Not thread-safe; `Buffer` serialises its calls."""
 
     def __init__(self, path: Path, gateway: str, *, wal_pages: int = _WAL_PAGES) -> None:
         self.path = path
@@ -105,7 +106,7 @@ class Ledger:
             self.db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             self.db.execute(f"PRAGMA wal_autocheckpoint = {wal_pages}")
             self.db.execute(f"PRAGMA journal_size_limit = {wal_pages * 4096}")
-            self.db.execute("PRAGMA busy_timeout = 5000")  # a reader of the status is quickly done
+            self.db.execute("PRAGMA busy_timeout = 5000")  # readers of the status are done quickly
             self._migrate()
             self.page_bytes = int(self.value("PRAGMA page_size"))
             owner = self.db.execute("SELECT value FROM meta WHERE key = 'gateway'").fetchone()
@@ -121,7 +122,7 @@ class Ledger:
             )
 
     def _holds_own_batches(self) -> bool:
-        """Whether a sealed batch of the file names our gateway."""
+        """True if a sealed batch of the file names our gateway."""
         with self.errors():
             rows = self.db.execute("SELECT payload FROM batches ORDER BY id DESC LIMIT 64").fetchall()
         for (payload,) in rows:
@@ -131,7 +132,7 @@ class Ledger:
         return False
 
     def _migrate(self) -> None:
-        """Bring the tables up to date. Where even that fails over names, the text of the schema is damaged."""
+        """Bring the tables up to date. If that fails on names, the stored text of the schema is damaged."""
         try:
             if fingerprint(self.db) != CURRENT:
                 bring_up_to_date(self.db)
@@ -150,7 +151,7 @@ class Ledger:
         return self.path.with_name(self.path.name + ".suspect")
 
     def damage(self) -> str | None:
-        """What is wrong with the file, None if nothing was found: pages and indexes (of small files) and B6."""
+        """The damage of the file, None if nothing was found: pages and indexes (of small files) and B6."""
         if self.suspect_path.exists():
             return "found damaged while in use"
         try:
@@ -165,7 +166,7 @@ class Ledger:
             return str(error)
 
     def _wrong_types(self) -> str | None:
-        """A value of another type than its column's, in any table but a big one of batches."""
+        """A value of another type than its column's, in any table except a large one of batches."""
         tables = [name for (name,) in self.db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         if self.path.stat().st_size >= _FULL_CHECK_BELOW_BYTES:
             tables.remove("batches")
@@ -192,7 +193,7 @@ class Ledger:
         return self.db.execute(sql, parameters).fetchone()[0]
 
     def used_bytes(self) -> int:
-        """Bytes in use in the file; pages set free inside it don't count, they are used again."""
+        """Bytes in use in the file; free pages inside it don't count, as they are used again."""
         pages: int = self.value("PRAGMA page_count") - self.value("PRAGMA freelist_count")
         return pages * self.page_bytes
 
@@ -215,12 +216,12 @@ class Ledger:
         except (CollectorError, MemoryError):
             raise
         except Exception as error:
-            # A flipped bit makes a number a text, a name another: what follows from it can be any error at all.
+            # A flipped bit turns a number into a text, or a name into another: any kind of error may follow.
             raise self.damaged(tr("the file is damaged, or this program is wrong: {error!r}", error=error)) from error
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing; committed and on the disk when it ends.
+        """A transaction: all or nothing; committed and on the disk when it ends.
 
         Raises:
             StoreError: disk full, I/O error, damage; nothing of the transaction is in the file.
@@ -238,7 +239,7 @@ class Ledger:
                 raise
 
     def take_over(self) -> None:
-        """Be the one writer of the file from now on (inside a transaction)."""
+        """Become the one writer of the file from now on (inside a transaction)."""
         self._writer = secrets.token_hex(8)
         self.db.execute("INSERT OR REPLACE INTO meta VALUES ('writer', ?)", (self._writer,))
 
@@ -261,7 +262,7 @@ class Ledger:
         ]
 
     def add_stream(self, plant: str, *, epoch: int | None = None, current: bool = True) -> StreamRow:
-        """A stream with a new epoch (inside a transaction); where it becomes current, the plant's former one ends."""
+        """Insert a stream with a new epoch (inside a transaction); a current one replaces the plant's former stream."""
         epoch = secrets.randbits(64) if epoch is None else epoch
         if current:
             self.db.execute("UPDATE streams SET current = 0 WHERE plant = ?", (plant,))
@@ -274,12 +275,12 @@ class Ledger:
         return StreamRow(int(cursor.lastrowid or 0), Stream(plant, self.gateway, epoch), current)
 
     def close(self) -> None:
-        """Close the file; what was committed stays."""
+        """Close the file; committed data stays."""
         self.db.close()
 
 
 class Unusable(StoreError):  # noqa: N818 - a state of the file
-    """Nothing more can come of this file in this process, which stops."""
+    """The file can't be used by this process any more, which stops."""
 
 
 class Damaged(Unusable):
@@ -287,4 +288,4 @@ class Damaged(Unusable):
 
 
 class TakenOver(Unusable):
-    """Another process has opened it as its writer."""
+    """Another process has opened the file as its writer."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How long the buffer lasts: bytes a record takes in this very file, how fast records come, what an outage may last.
+"""The time that the buffer lasts: bytes per record in this very file, rate of records, longest outage.
 
-Read from the file, beside the agent that writes it or after it. What the center has acknowledged gives way first, so
-it counts as room. All arithmetic on sizes is that of the eviction: pages in use against `buffer.max_bytes`.
+Read from the file, beside the agent that writes it or after it. Acknowledged batches are removed first, so they count
+as room. All sizes are computed as for eviction: pages in use against `buffer.max_bytes`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collector.base.errors import StoreError
 from collector.base.text import tr
 from collector.points.agent_config import AgentConfig
 
-# Before so many batches have been sealed the file says little; a full minute of four units takes this on the wire.
+# With fewer sealed batches the file is no basis; a full minute of four units takes this many bytes on the wire.
 _ENOUGH_BATCHES: Final = 20
 _USUAL_BYTES_PER_RECORD: Final = 12.0
 _HOUR_MS: Final = 3_600_000
@@ -27,13 +27,13 @@ _KEPT: Final = "SELECT refused, count(*) FROM batches WHERE state = 0 AND refuse
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """What fits. Rates are per hour of record time, sizes in bytes, durations in hours or seconds.
+    """The capacity. Rates are per hour of record time, sizes in bytes, durations in hours or seconds.
 
     `is_measured`: bytes and rate come from this buffer, not from the configuration and experience. `unsent_bytes`: not
-    acknowledged, thus not to be given up. `hours_in_all`: the longest outage from an empty buffer; `hours_left`: from
-    now on until the oldest unsent batch would go. `catch_up_s`: until what is unsent is sent at the rate cap, while new
-    records come, None without a cap; `full_catch_up_s`: the same of a full buffer. Infinite where the cap is too low.
-    `kept`: unsent batches that the center refused, by its code.
+    acknowledged, so not to be removed. `hours_in_all`: the longest outage from an empty buffer; `hours_left`: from now
+    until the oldest unsent batch would be evicted. `catch_up_s`: time to send the unsent data at the rate cap, while
+    new records come, None without a cap; `full_catch_up_s`: the same for a full buffer. Infinite where the cap is too
+    low. `kept`: unsent batches that the center refused, by its code.
     """
 
     is_measured: bool
@@ -89,12 +89,12 @@ def compute_capacity(config: AgentConfig) -> Capacity:
 def _compute(db: sqlite3.Connection, config: AgentConfig) -> Capacity:
     page_bytes = int(_value(db, "PRAGMA page_size"))
     used = int(_value(db, "PRAGMA page_count") - _value(db, "PRAGMA freelist_count")) * page_bytes
-    # An empty buffer has a page for each table and index, and the one of the schema.
+    # An empty buffer has a page for each table and index, and one for the schema.
     empty = (1 + int(_value(db, "SELECT count(*) FROM sqlite_master WHERE rootpage > 0"))) * page_bytes
     batches, records, payload = db.execute(
         "SELECT count(*), total(records), total(length(payload)) FROM batches"
     ).fetchone()
-    # What went over a one-way device gives way as what is acknowledged does.
+    # Batches handed over to a one-way device are removed first, like acknowledged ones.
     gone = "SELECT total(length(payload)) FROM batches b JOIN streams s ON s.id = b.stream"
     freed_payload = _value(db, f"{gone} WHERE b.state = 1 OR b.sequence <= s.handed")
     open_bytes = _value(db, "SELECT total(length(body)) FROM tail")
@@ -102,7 +102,7 @@ def _compute(db: sqlite3.Connection, config: AgentConfig) -> Capacity:
     is_measured = batches >= _ENOUGH_BATCHES and rate is not None
     per_record = max(1.0, used - empty - open_bytes) / records if is_measured else _USUAL_BYTES_PER_RECORD
     settings = config.settings
-    # Ticks come whatever happens; the file may also hold hours in which the agent stood still.
+    # At least the rate of ticks: the file may also cover hours in which the agent stood still.
     rate = max(rate or 0.0, len(settings.unit) * 3_600_000 / settings.gateway.record_period_ms)
     unsent = round(used - (used - empty) * (freed_payload / payload if payload else 0.0))
     room = max(0, settings.buffer.max_bytes - unsent)
@@ -120,14 +120,14 @@ def _compute(db: sqlite3.Connection, config: AgentConfig) -> Capacity:
 
 
 def _catch_up_s(bytes_waiting: float, cap: int, comes_per_s: float) -> float | None:
-    """Seconds to send what waits while more comes; None without a cap."""
+    """Seconds to send the waiting bytes while more arrive; None without a cap."""
     if not cap:
         return None
     return bytes_waiting / (cap - comes_per_s) if cap > comes_per_s else float("inf")
 
 
 def _records_per_hour(db: sqlite3.Connection) -> float | None:
-    """Of the batches kept, by the times of their records; None while there is less than a minute of them."""
+    """Records per hour of the stored batches, by their record times; None while they cover less than a minute."""
     records, first_ms, last_ms = db.execute(
         "SELECT total(records), min(first_ms), max(last_ms) FROM batches WHERE records > 0"
     ).fetchone()

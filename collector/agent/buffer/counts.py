@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The books of a buffer: how many records and batches it took, holds, gave away and lost."""
+"""The books of a buffer: records and batches taken in, held, freed and lost."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from collector.base.text import tr
 class Counts:
     """The buffer's own books, over all its streams; each number comes from the store.
 
-    In records: `recorded` is counted by appends in a table of its own; `buffered` is what the batches and the open
-    tail held or hold, freed ones included, lost ones not. `evicted_records`: left unacknowledged, without those that
-    were sealed again under another epoch. In batches: `sealed` = `freed` + `pending` + `evicted` + `unconfirmed` (B6).
-    `handed`: those pending that went over a one-way device; `unconfirmed`: those given up after that.
-    `oldest_pending_ms`: of those that did not go yet.
+    In records: `recorded` is counted by appends in a table of its own; `buffered` counts all records that the batches
+    and the open tail held or hold, freed ones included, lost ones not. `evicted_records`: left unacknowledged, without
+    those that were sealed again under another epoch. In batches: `sealed` = `freed` + `pending` + `evicted` +
+    `unconfirmed` (B6). `handed`: pending batches handed over to a one-way device; `unconfirmed`: batches given up after
+    that. `oldest_pending_ms`: of batches not handed over yet.
     """
 
     recorded: int

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A damaged buffer file, read as far as it can be read. Nothing in it is believed unchecked.
+"""Reads a damaged buffer file as far as possible. Nothing in it is accepted unchecked.
 
 A flipped bit may turn a number into a text, a row's name into another, a count into an astronomical one, and still
-leave a file that SQLite opens: each row is checked for types and bounds and left out where it does not pass, and a page
-that can't be read ends the reading of a table, not the salvage. Batches that no table leads to any more are looked for
-in the bare pages (`page_scan.py`); they name their stream themselves.
+leave a file that SQLite opens: each row is checked for types and bounds and left out where it does not pass, and an
+unreadable page ends the reading of a table, not the salvage. Batches that no table leads to any more are searched for
+in the raw pages (`page_scan.py`); they name their stream themselves.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from collector.wire.batch import MAX_TIME_MS
 from collector.wire.body import QUANTITY_CODES
 from collector.wire.records import encode_body
 
-_NUMBER_AT_MOST: Final = 1 << 48  # of milliseconds, sequences and counts alike; sums stay exact in the file
+_NUMBER_AT_MOST: Final = 1 << 48  # for milliseconds, sequences and counts alike; sums stay exact in the file
 _PROBES_AT_MOST: Final = 100_000
 _NO_ROW: Final = -1  # the number of a stream whose row is gone
 
 
 @dataclass(frozen=True, slots=True)
 class OldStream:
-    """A stream as its row says. `counts`: records sealed, freed, evicted, resealed."""
+    """A stream from its row. `counts`: records sealed, freed, evicted, resealed."""
 
     number: int
     stream: Stream
@@ -46,7 +46,7 @@ class OldStream:
 
 @dataclass(frozen=True, slots=True)
 class OldBatch:
-    """A batch whose payload is what was written and belongs to its stream. `freed_ms`: 0 where it never was freed."""
+    """A batch with an intact payload that belongs to its stream. `freed_ms`: 0 where it was never freed."""
 
     sequence: int
     first_ms: int
@@ -72,34 +72,34 @@ class OldLost:
 
 
 class DamagedFile:
-    """Opened to read only what can be read; use `close` afterwards."""
+    """The damaged file, opened for reading; `close` it afterwards."""
 
     def __init__(self, path: Path, gateway: str) -> None:
         self._path = path
         self._db = sqlite3.connect(path, isolation_level=None)
         self._db.text_factory = lambda raw: raw.decode("utf-8", "replace")
         with suppress(sqlite3.Error):
-            # Else a file that was cut short is refused whole.
+            # Without this, a truncated file is refused as a whole.
             self._db.execute("PRAGMA writable_schema = ON")
         self._gateway = gateway
         self._stray: dict[Stream, dict[int, OldBatch]] | None = None
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._db.close()
 
     def stores(self) -> list[tuple[str, int]]:
-        """(store_id, whether it is the present one)."""
+        """Each store: (store_id, whether it is the present one)."""
         return [row for row in self._rows("SELECT store_id, present FROM stores", str, int) if is_name(row[0])]
 
     def recorded(self) -> tuple[int, int]:
-        """Records and gaps ever appended; 0 where nobody can say."""
+        """Records and gaps ever appended; 0 where unreadable."""
         return next(
             ((a, b) for a, b in self._rows("SELECT records, gaps FROM recorded WHERE id = 1", int, int)), (0, 0)
         )
 
     def units(self) -> dict[str, tuple[str, tuple[str, ...]]]:
-        """Per unit its plant and the quantities its open records carry."""
+        """Per unit its plant and the quantities that its open records carry."""
         found = {}
         for unit, plant, text in self._rows("SELECT unit, plant, quantities FROM units", str, str, str):
             quantities = tuple(q for q in text.split(",") if q)
@@ -108,7 +108,7 @@ class DamagedFile:
         return found
 
     def streams(self) -> list[OldStream]:
-        """Every stream whose name can be read, once."""
+        """Every stream with a readable name, once."""
         found: dict[Stream, OldStream] = {}
         for number, plant, epoch, current, following, sealed, freed, evicted, resealed in self._rows(
             "SELECT id, plant, epoch, current, next_sequence, records_sealed, records_freed, records_evicted,"
@@ -123,7 +123,7 @@ class DamagedFile:
         return [*found.values(), *self._strays(found)]
 
     def _strays(self, found: Mapping[Stream, OldStream]) -> Iterator[OldStream]:
-        """Streams of which only batches are left; the one a plant filled last was its current one."""
+        """Streams of which only batches are left; the stream that a plant filled last was its current one."""
         current = {stream.plant for stream, old in found.items() if old.current}
         stray = [s for s in self._stray_batches() if s not in found and s.gateway == self._gateway]
         for stream in sorted(stray, key=lambda s: -max(b.last_ms for b in self._stray_batches()[s].values())):
@@ -131,7 +131,7 @@ class DamagedFile:
             current.add(stream.plant)
 
     def _stray_batches(self) -> dict[Stream, dict[int, OldBatch]]:
-        """Whole batches in the bare pages by stream and sequence; without payloads, which may be gigabytes."""
+        """Whole batches in the raw pages by stream and sequence; without payloads, which may be gigabytes."""
         if self._stray is None:
             self._stray = {}
             for payload in find_payloads(self._path):
@@ -141,7 +141,7 @@ class DamagedFile:
         return self._stray
 
     def lost(self, stream: OldStream) -> list[OldLost]:
-        """What had left the file, in order."""
+        """The ranges that had left the file, in order."""
         rows = self._rows(
             "SELECT from_seq, to_seq, from_ms, to_ms, units, reason, due FROM lost WHERE stream = ?",
             int, int, int, int, str, str, int, of=(stream.number,),
@@ -155,7 +155,7 @@ class DamagedFile:
         )
 
     def batches(self, stream: OldStream) -> Iterator[OldBatch]:
-        """Whole batches from both ends and by number, so that a bad page costs only what is on it."""
+        """Whole batches, read from both ends and by number, so that a bad page costs only its own content."""
         seen: set[int] = set()
         for sequence, records, gaps, units, payload, sha256, freed_ms in self._batch_rows(stream):
             if sequence in seen or hashlib.sha256(payload).digest() != sha256:
@@ -191,7 +191,7 @@ class DamagedFile:
             yield from self._rows(sql + "= ?", *kinds, of=(stream.number, sequence))
 
     def tail(self, stream: OldStream) -> Iterator[tuple[list[UnitRecord], list[GapRecord]] | None]:
-        """The open tail, append by append; None where one can't be read, or not be sealed."""
+        """The open tail, append by append; None for one that can't be read, or not be sealed."""
         layouts = {
             unit: UnitLayout(unit, names)
             for unit, (plant, names) in self.units().items()
@@ -222,7 +222,7 @@ class DamagedFile:
 
 
 def _opened(payload: bytes) -> tuple[Stream, OldBatch] | None:
-    """A payload found without its row: all that the row said it says itself, but whether it was freed."""
+    """Decode a payload found without its row: it contains all facts of the row except whether it was freed."""
     try:
         batch = decode_batch(head := open_envelope(payload))
     except Garbled:
@@ -234,7 +234,7 @@ def _opened(payload: bytes) -> tuple[Stream, OldBatch] | None:
 
 
 def _is_sound(gap: GapRecord, layouts: Mapping[str, UnitLayout]) -> bool:
-    """Whether the center can take it: one name that it does not know would make it refuse the whole batch."""
+    """True if the center can accept a gap: one unknown name would make it refuse the whole batch."""
     numbers = (gap.from_ms, gap.to_ms, gap.from_seq or 0, gap.to_seq or 0)
     return (
         is_name(gap.reason)
@@ -250,5 +250,5 @@ def _is_count(value: object) -> bool:
 
 
 def _count(value: object) -> int:
-    """A count or, where none can be told, 0: names matter more than books."""
+    """A count or, where it is unreadable, 0: names matter more than books."""
     return value if isinstance(value, int) and _is_count(value) else 0

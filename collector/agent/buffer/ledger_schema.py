@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The tables of a buffer file: the steps that make a new one, and bring one that an older agent made up to date.
+"""The schema of a buffer file: steps that make a new file, and upgrade one of an older agent.
 
-A step never changes once it is released: what is new comes as a further step in `_STEPS`, and `CURRENT` with it.
-sqlite-utils is loaded only where a step is to be taken, and without numpy and pandas: it would load them where they are
-installed, to know their types, a fifth of an agent's memory. Whether a file has seen every step is told by the
-fingerprint of its tables alone, which also tells a damaged text of the schema.
+A step never changes once it is released: a change is a further step in `_STEPS`, with a new `CURRENT`. sqlite-utils is
+imported only where a step must be taken, and without numpy and pandas: it would import them where they are installed,
+to know their types, a fifth of an agent's memory. The fingerprint of the tables alone tells whether a file has taken
+every step, and also shows a damaged text of the schema.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CURRENT: Final = "22567710e3475a5606684ce7ec70ebf10abcb4b1d680b5f21bc48c5cf0702c
 
 
 def fingerprint(db: sqlite3.Connection) -> str:
-    """SHA-256 of the tables, the indexes and the steps seen; blanks and the kind of quotes do not count.
+    """SHA-256 of the tables, the indexes and the steps taken; blanks and the kind of quotes do not count.
 
     Raises:
         sqlite3.Error: the file has tables, but not those of a buffer, or they can't be read.
@@ -39,7 +39,7 @@ def fingerprint(db: sqlite3.Connection) -> str:
 
 @contextmanager
 def _absent(*names: str) -> Iterator[None]:
-    """Modules that nobody has loaded are not found by an import meanwhile."""
+    """Hide modules that are not imported yet from imports inside the block."""
     hidden = [name for name in names if name not in sys.modules]
     sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None: not to be found
     try:
@@ -50,9 +50,9 @@ def _absent(*names: str) -> Iterator[None]:
 
 
 def make_apart(path: Path) -> None:
-    """Make a new file in a process of its own, so that what sqlite-utils takes, 3 MB, ends with it.
+    """Make a new file in a separate process, so that the 3 MB of sqlite-utils are freed with it.
 
-    Where that fails, the file is not there or empty, and whoever opens it takes the steps.
+    Where that fails, the file is missing or empty, and the process that opens it takes the steps.
     """
     with suppress(OSError, subprocess.SubprocessError):
         command = [sys.executable, "-c", _MAKE, str(path)]
@@ -66,7 +66,7 @@ def make(path: str) -> None:
 
 
 def bring_up_to_date(db: sqlite3.Connection) -> None:
-    """Take the steps that a file has not seen, all or none of them; an empty file has seen none.
+    """Take the steps that a file has not taken, all or none of them; an empty file has taken none.
 
     Raises:
         sqlite3.Error, KeyError, AttributeError, TypeError, ValueError: its tables are not as the steps left them.
@@ -89,7 +89,7 @@ def bring_up_to_date(db: sqlite3.Connection) -> None:
 
 
 def _first(db: Any) -> None:
-    """Counters live beside the rows they count and change in the same transaction."""
+    """The first step. Counters are stored beside the rows they count and change in the same transaction."""
     db["meta"].create({"key": str, "value": str}, pk="key")
     db["recorded"].create({"id": int, "records": int, "gaps": int}, pk="id")
     db["recorded"].insert({"id": 1, "records": 0, "gaps": 0})
@@ -112,11 +112,11 @@ def _first(db: Any) -> None:
 
 
 def _one_way(db: Any) -> None:
-    """`handed`: up to here a stream's batches went over a one-way device; the others count what was given up after."""
+    """The step for one-way devices. `handed`: last batch of a stream handed over; the others count later losses."""
     for name in ("handed", "unconfirmed", "records_unconfirmed"):
         db["streams"].add_column(name, int, not_null_default=0)
 
 
 _STEPS: Final[Mapping[str, Callable[[Any], None]]] = {"1_first": _first, "2_one_way": _one_way}
-# How many steps a file of this program has seen, for `collector --version`.
+# The number of steps, for `collector --version`.
 SCHEMA_VERSION: Final = len(_STEPS)

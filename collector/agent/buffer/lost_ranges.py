@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sequences whose payload is no longer here: which, why, and whether the center was told by a gap record.
+"""Sequences whose payload is no longer in the file: the range, the reason, and whether a gap record told the center.
 
 A row is a range of sequences of one stream with one reason. `due`: the center must be told. A row is told through one
-batch (`told_stream`, `told_seq`); if that batch is lost too, the row is due again and grows together with its
-neighbours, so a long outage at the size limit stays one row. All functions run inside a transaction of the caller.
+batch (`told_stream`, `told_seq`); if that batch is lost too, the row is due again and is joined with its neighbours, so
+a long outage at the size limit stays one row. All functions run inside a transaction of the caller.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from collector.model.record import GapRecord
 EVICTED: Final = "evicted"
 UNREADABLE: Final = "unreadable"
 RESEALED: Final = "resealed"  # sent under another epoch: closes a hole, no time is missing
-UNCONFIRMED: Final = "unconfirmed"  # handed over across a one-way device: the center may have it, nobody knows
+UNCONFIRMED: Final = "unconfirmed"  # handed over to a one-way device: unknown whether the center has it
 NOT_KEPT: Final = "not_kept"  # freed, then dropped; told only to a new store, or when asked
 
-# How far back a gap is told: a center refuses older times (400 days by default), and with them the batch.
+# Oldest time of a reported gap: a center refuses older times (400 days by default), and the whole batch with them.
 REACH_MS: Final = 366 * DAY_MS
 
 _COLUMNS: Final = "id, stream, from_seq, to_seq, from_ms, to_ms, units, reason"
@@ -42,15 +42,15 @@ class LostRange:
     reason: str
 
     def gap(self, epoch: int) -> GapRecord:
-        """As the center is told."""
+        """The range as the gap record for the center."""
         units = tuple(u for u in self.units.split(",") if u)
         return GapRecord(units, self.from_ms, self.to_ms, self.reason, epoch, self.from_seq, self.to_seq)
 
 
 def within_reach(gap: GapRecord, now_ms: int) -> GapRecord:
-    """A gap as it may be told: its last 366 days; where it ended before those, its sequences only and no unit's time.
+    """A gap clipped to its last 366 days; one that ended earlier keeps its sequences only, without units.
 
-    A gateway that stood in a store for two years, or began with its clock in 1970, has gaps that long.
+    A gateway that was stored for two years, or began with its clock in 1970, has gaps that long.
     """
     first_ms = max(now_ms, gap.to_ms) - REACH_MS
     if gap.from_ms >= first_ms:
@@ -69,7 +69,7 @@ def add(
     *,
     due: bool,
 ) -> None:
-    """Note a range; it joins a neighbour of the same reason that is still untold."""
+    """Record a range; it joins a neighbour of the same reason that is not told yet."""
     ledger.db.execute(
         "INSERT INTO lost (stream, from_seq, to_seq, from_ms, to_ms, units, reason, due) VALUES (?,?,?,?,?,?,?,?)",
         (stream, *sequences, *span, units, reason, int(due)),
@@ -78,8 +78,8 @@ def add(
 
 
 def _join(ledger: Ledger, stream: int, reason: str) -> None:
-    """Let adjacent untold rows become one; what is merely not kept stays apart by the day, to be told finely."""
-    # Not farther than a gap is told: sequences of a clock that stood in 1970 must not carry this year's along.
+    """Join adjacent rows that are not told yet; `not_kept` rows are joined within a day only, for finer answers."""
+    # No longer than a gap may be: sequences from a clock in 1970 must not be joined with this year's.
     limit_ms = DAY_MS if reason == NOT_KEPT else REACH_MS
     rows = _select(
         ledger, "stream = ? AND reason = ? AND told_seq IS NULL ORDER BY from_seq DESC LIMIT 64", stream, reason
@@ -100,7 +100,7 @@ def _join(ledger: Ledger, stream: int, reason: str) -> None:
 
 
 def due(ledger: Ledger, plant: str) -> list[LostRange]:
-    """What the center must still be told of a plant's streams, a bounded number at a time."""
+    """The ranges of a plant's streams that the center must still be told, a bounded number at a time."""
     condition = (
         "due = 1 AND told_seq IS NULL AND stream IN (SELECT id FROM streams WHERE plant = ?) ORDER BY id LIMIT 256"
     )
@@ -108,12 +108,12 @@ def due(ledger: Ledger, plant: str) -> list[LostRange]:
 
 
 def tell(ledger: Ledger, row: LostRange, stream: int, sequence: int) -> None:
-    """The batch that names the range."""
+    """Record the batch that tells the center of a range."""
     ledger.db.execute("UPDATE lost SET due = 1, told_stream = ?, told_seq = ? WHERE id = ?", (stream, sequence, row.id))
 
 
 def untell(ledger: Ledger, stream: int, sequence: int) -> None:
-    """The batch that named ranges is gone itself: they are due again."""
+    """Mark ranges due again whose telling batch is lost itself."""
     touched = _select(ledger, "told_stream = ? AND told_seq = ?", stream, sequence)
     for row in touched:
         ledger.db.execute("UPDATE lost SET told_stream = NULL, told_seq = NULL, due = 1 WHERE id = ?", (row.id,))
@@ -122,14 +122,14 @@ def untell(ledger: Ledger, stream: int, sequence: int) -> None:
 
 
 def retell(ledger: Ledger, old: tuple[int, int], new: tuple[int, int]) -> None:
-    """The batch that named ranges has another name now."""
+    """Record the new name of a batch that tells of ranges."""
     ledger.db.execute(
         "UPDATE lost SET told_stream = ?, told_seq = ? WHERE told_stream = ? AND told_seq = ?", (*new, *old)
     )
 
 
 def overlapping(ledger: Ledger, stream: int, first: int, last: int) -> list[LostRange]:
-    """Ranges that meet the sequences `first`..`last`."""
+    """Ranges that overlap the sequences `first`..`last`."""
     return _select(ledger, "stream = ? AND from_seq <= ? AND to_seq >= ? ORDER BY from_seq", stream, last, first)
 
 
@@ -141,7 +141,7 @@ def in_time(ledger: Ledger, streams: list[int], unit: str, from_ms: int, to_ms: 
 
 
 def due_to_new_store(ledger: Ledger, stream: int, through: int) -> None:
-    """A store that is new has not heard of ranges beyond its `through` whose telling batch is no longer kept."""
+    """Mark ranges due that a new store does not know: beyond its `through`, and their telling batch is gone."""
     for row in _select(ledger, "stream = ? AND to_seq > ?", stream, through):
         if row.from_seq <= through:
             ledger.db.execute(

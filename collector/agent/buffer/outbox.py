@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The sending side of the buffer: what goes next, and what the center's answers change.
+"""The sending side of the buffer: the next batch, and the effects of the center's answers.
 
 Sealed bytes leave as they were stored. Acks free, conflicts open a new epoch, asks bring kept bytes back into a lane.
 Everything here runs inside a transaction of the caller, except reading.
@@ -23,12 +23,12 @@ from collector.wire.batch import MAX_SEQUENCE
 
 EPOCH_CONFLICT: Final = "epoch_conflict"
 NO_RECORDS: Final = "no_records"
-# Refusals of somebody the center could not recognise as this plant. They settle nothing there (anybody may send rubbish
-# in a plant's name), and a key enrolled tomorrow makes the same bytes welcome: the batch stays pending, with its code.
+# Refusals by which the center did not recognise the batch as this plant's. They settle nothing there (anybody may send
+# in a plant's name), and a key enrolled later makes the same bytes acceptable: the batch stays pending, with its code.
 UNRECOGNISED: Final = frozenset({"unknown_key", "bad_signature", "wrong_topic", "unknown_plant"})
 _ASKED_AT_MOST: Final = 100_000
 _GIVEN_UP_AT_ONCE: Final = 64
-# Pending batches with any other code wait for their turn to be offered again, and the rest goes past them.
+# Pending batches with any other code wait to be offered again, and the others pass them.
 _IN_TURN: Final = f"(refused IS NULL OR refused IN ({', '.join(repr(code) for code in sorted(UNRECOGNISED))}))"
 
 
@@ -42,7 +42,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A sealed batch as it goes out."""
+    """A sealed batch, ready to send."""
 
     position: Position
     plant: str
@@ -53,11 +53,11 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class AckOutcome:
-    """What an ack changed. `stream`: the one it spoke of, None where it was ignored.
+    """The changes by an ack. `stream`: the one it was about, None where it was ignored.
 
-    `freed`: positions done with; `refused`: those of them with a code other than a conflict. `unrecognised`: refused,
-    but pending still, because the center does not know us (yet). `put_off`: refused, pending, and to be offered again
-    later, because the code is curable or one that we do not know.
+    `freed`: settled positions; `refused`: those of them with a code other than a conflict. `unrecognised`: refused but
+    still pending, because the center does not know us (yet). `put_off`: refused, pending, and to be offered again
+    later, because the code is curable or unknown here.
     """
 
     stream: int | None = None
@@ -70,12 +70,13 @@ class AckOutcome:
 
 
 class Outbox:
-    """Sending state over a ledger. Kept in memory only: up to where batches were handed out since the file opened."""
+    """Sending state over a ledger. Only in memory: the last batch of each stream handed out since the file opened."""
 
     def __init__(self, ledger: Ledger, sealer: Sealer) -> None:
         self._ledger = ledger
         self._sealer = sealer
-        # What went over a one-way device is known for good: an ack that somebody carries back may come years later.
+        # Batches handed over to a one-way device are stored for good: an ack carried back by a person may come years
+        # later.
         self._handed: dict[int, int] = dict(
             ledger.db.execute("SELECT id, handed FROM streams WHERE handed > 0").fetchall()
         )
@@ -83,12 +84,12 @@ class Outbox:
     def next_batch(self, plant: str, after: Position | None, up_to: Position | None = None) -> Position | None:
         """The first unsent batch of a plant after a position (B2: sealed and committed), None at the end.
 
-        Without those that the center put off.
+        Batches that the center put off are skipped.
         """
         return self._next(plant, after, up_to, _IN_TURN)
 
     def next_put_off(self, plant: str, after: Position | None, up_to: Position | None) -> Position | None:
-        """The same of those alone that the center put off."""
+        """The first batch after a position that the center put off."""
         return self._next(plant, after, up_to, f"NOT {_IN_TURN}")
 
     def last_put_off(self, plant: str) -> Position | None:
@@ -144,16 +145,16 @@ class Outbox:
         return Outgoing(position, plant, int(epoch, 16), payload, records)
 
     def last_handed_over(self, plant: str) -> Position | None:
-        """The last batch of a plant that went over a one-way device; all before it did too."""
+        """The last batch of a plant handed over to a one-way device; so were all before it."""
         row = self._ledger.db.execute(
             "SELECT id, handed FROM streams WHERE plant = ? AND handed > 0 ORDER BY id DESC LIMIT 1", (plant,)
         ).fetchone()
         return None if row is None else Position(*row)
 
     def hand_over(self, plant: str, position: Position, keep_days: int) -> None:
-        """Note that a batch went over a one-way device, and give up what has been kept long enough after that.
+        """Note that a batch was handed over to a one-way device, and give up batches kept long enough after that.
 
-        By whole days, so that a few gap records tell it.
+        By whole days, so that a few gap records name them.
         """
         db = self._ledger.db
         db.execute("UPDATE streams SET handed = max(handed, ?) WHERE id = ?", (position.sequence, position.stream))
@@ -170,7 +171,7 @@ class Outbox:
         self.tell_due(plant)
 
     def give_up(self, position: Position) -> None:
-        """A stored batch that fails its checksum: out of the file, and named in a gap record."""
+        """Remove a stored batch that fails its checksum, and name it in a gap record."""
         row = self._ledger.db.execute(
             "SELECT id FROM batches WHERE stream = ? AND sequence = ?", (position.stream, position.sequence)
         ).fetchone()
@@ -178,7 +179,7 @@ class Outbox:
             self._sealer.remove(row[0], lost_ranges.UNREADABLE)
 
     def apply_ack(self, plant: str, ack: Ack) -> AckOutcome:
-        """Free what the present store has; see B3 and B8. A new store makes the rest unsent again."""
+        """Free the batches that the present store has; see B3 and B8. A new store makes the rest unsent again."""
         found = self._ledger.db.execute(
             "SELECT id, heard_store FROM streams WHERE plant = ? AND epoch = ?", (plant, ack.epoch_hex)
         ).fetchone()
@@ -210,7 +211,10 @@ class Outbox:
         )
 
     def _enter_store(self, store_id: str) -> bool:
-        """From now on acks of this store count; what an earlier one had acknowledged is unsent. False: the first."""
+        """Accept acks of this store from now on. False: it is the first one.
+
+        Batches acknowledged by an earlier store are unsent again.
+        """
         db = self._ledger.db
         is_first = db.execute("SELECT 1 FROM stores").fetchone() is None
         db.execute("UPDATE stores SET present = 0")
@@ -222,19 +226,19 @@ class Outbox:
                 "UPDATE streams SET freed = freed - ?, records_freed = records_freed - ? WHERE id = ?",
                 (batches, records, stream),
             )
-        # What another store refused says nothing of this one.
+        # A refusal by another store does not hold for this one.
         db.execute("UPDATE batches SET refused = NULL, freed_ms = NULL WHERE state = 0 AND refused IS NOT NULL")
-        # freed_ms stays: it tells that this batch was out before, so that an ack may free it unsent.
+        # freed_ms stays: it shows that this batch was sent before, so that an ack may free it unsent.
         db.execute("UPDATE batches SET state = 0, refused = NULL WHERE state = 1")
         if not is_first:
-            db.execute("UPDATE streams SET handed = 0")  # to a store that is gone
+            db.execute("UPDATE streams SET handed = 0")  # they were handed to a store that is gone
         return not is_first
 
     def _note_kept(self, stream: int, ack: Ack) -> list[tuple[Position, str]]:
-        """Keep the code beside batches that are refused and stay pending: not recognised as ours, or put off.
+        """Store the code of refused batches that stay pending: not recognised as ours, or put off.
 
-        A newer center may settle a batch by a code that we do not know. Such a batch gets a time in `freed_ms` while it
-        is pending, and no later ack that merely covers its sequence frees it (B3): that center never had it.
+        A newer center may settle a batch by a code that is unknown here. Such a batch gets a time in `freed_ms` while
+        it is pending, and no later ack that merely covers its sequence frees it (B3): that center never had it.
         """
         found = []
         for sequence, code in ack.refused:
@@ -242,7 +246,7 @@ class Outbox:
                 continue
             is_settled = ack.settles(sequence)
             if is_settled and (code in UNRECOGNISED or code in CURABLE):
-                continue  # taken since
+                continue  # accepted since
             changed = self._ledger.db.execute(
                 "UPDATE batches SET refused = ?, freed_ms = ?"
                 " WHERE stream = ? AND sequence = ? AND state = 0 AND sequence <= ?",
@@ -253,7 +257,7 @@ class Outbox:
         return found
 
     def _refusals(self, stream: int, ack: Ack) -> tuple[list[int], list[tuple[Position, str]]]:
-        """Sequences in conflict, pending again; and the others refused, freed with their code."""
+        """Sequences in conflict, pending again; and the other refused ones, freed with their code."""
         conflicts, refused = [], []
         for sequence, code in ack.refused:
             if code != EPOCH_CONFLICT and code not in FINAL:
@@ -268,7 +272,7 @@ class Outbox:
             number, state, records = row
             if code == EPOCH_CONFLICT:
                 conflicts.append(sequence)
-                if state == FREED:  # by an ack meant for the other bytes of the same name
+                if state == FREED:  # freed by an ack that was meant for other bytes of the same name
                     self._set_state(number, stream, records, PENDING, None)
             elif state == PENDING:
                 refused.append((Position(stream, sequence), code))
@@ -287,7 +291,7 @@ class Outbox:
         )
 
     def _take_back(self, stream: int, first: int) -> None:
-        """From the first conflict on no ack of the stream was surely for our bytes, and a refusal may have got lost."""
+        """Make freed batches pending again from the first conflict on: their acks may have been for other bytes."""
         rows = self._ledger.db.execute(
             "SELECT id, records FROM batches WHERE stream = ? AND state = 1 AND sequence >= ?", (stream, first)
         ).fetchall()
@@ -297,7 +301,7 @@ class Outbox:
     def _free(self, stream: int, ranges: list[tuple[int, int]], below: int) -> list[Position]:
         """B3: free the pending batches of the ranges that were handed out (B8: others are not known to the center).
 
-        `below`: the first conflict; from there on what the center has under our names may be somebody else's.
+        `below`: the first conflict; from there on the center may have another machine's batches under our names.
         """
         freed = []
         for first, last in ranges:
@@ -313,7 +317,7 @@ class Outbox:
         return freed
 
     def _end_epoch(self, plant: str, stream: int) -> None:
-        """Another file sends under our name (a cloned disk): what is pending goes out under a new epoch."""
+        """Open a new epoch for pending batches: another file (a cloned disk) sends under our name."""
         self._ledger.db.execute("UPDATE streams SET conflicted = 1 WHERE id = ?", (stream,))
         if self._sealer.tails[plant].stream.id == stream:
             self.start_epoch(plant)
@@ -325,7 +329,7 @@ class Outbox:
         tail.stream, tail.next_sequence = self._ledger.add_stream(plant), 1
 
     def reseal_some(self, plant: str, limit: int) -> int:
-        """Give up to `limit` batches of conflicted epochs their place in the present one; how many there were."""
+        """Seal up to `limit` batches of conflicted epochs again in the present epoch; returns the number."""
         rows = self._ledger.db.execute(
             "SELECT b.id, b.stream, b.sequence, b.payload FROM batches b JOIN streams s ON s.id = b.stream"
             " WHERE s.plant = ? AND s.conflicted = 1 AND b.state = 0 ORDER BY b.stream, b.sequence LIMIT ?",
@@ -366,7 +370,7 @@ class Outbox:
         self._sealer.remove(number, lost_ranges.RESEALED)
 
     def tell_due(self, plant: str) -> None:
-        """Put what the center must hear of lost sequences into the open tail; it goes with the next batch."""
+        """Put gap records for the due lost ranges into the open tail; they go with the next batch."""
         tail = self._sealer.tails[plant]
         epochs = {row.id: row.stream.epoch for row in self._ledger.streams()}
         rows = lost_ranges.due(self._ledger, plant)
@@ -375,10 +379,10 @@ class Outbox:
             self._sealer.add_gaps(plant, [row.gap(epochs[row.stream])])
             if tail.is_full_of_gaps:
                 self._sealer.seal(plant)
-                return  # rows may have grown together meanwhile; what is still due comes with the next ack
+                return  # rows may have been joined meanwhile; the rest follows with the next ack
 
     def answer(self, ask: Ask) -> list[Position]:
-        """Batches that answer an ask, in the order of the asked lane; what is not here is answered by a gap record."""
+        """Batches that answer an ask, in the order of the asked lane; a gap record answers for missing ones."""
         self._sealer.seal(ask.plant)
         streams = {row.id: row.stream for row in self._ledger.streams() if row.stream.plant == ask.plant}
         if ask.epoch is not None:

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sealed batches in the bare pages of a damaged SQLite file: found where no table leads to them any more.
+"""Finds sealed batches in the raw pages of a damaged SQLite file, where no table leads to them any more.
 
-A row of `batches` ends with the SHA-256 of its payload and the payload itself, so that the two stand side by side
-wherever the row came to lie; a payload begins like no other bytes and says how long it is. Where it does not fit on its
-page, four bytes name the next one, of which the first four bytes name the one after that, and so on. A payload counts
-only where its SHA-256 is right, so that a wrong guess costs time and nothing else.
+A row of `batches` ends with the SHA-256 of its payload and the payload itself, so that the two are side by side
+wherever the row is; a payload begins like no other bytes and contains its length. Where it does not fit on its page,
+four bytes name the next page, whose first four bytes name the one after that, and so on. A payload counts only where
+its SHA-256 is right, so that a wrong guess costs only time.
 
 On a page of a table a row's part ends where the chain's remainder fills whole pages (the usual case), or after a
-minimum that depends on where the row begins; then every place that could name a page is tried. Pages of the write-ahead
-log go before those of the file. Format: https://www.sqlite.org/fileformat.html.
+minimum that depends on the row's start; then every place that could name a page is tried. Pages of the write-ahead log
+go before those of the file. Format: https://www.sqlite.org/fileformat.html.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _Bytes = mmap.mmap | bytes
 
 
 def find_payloads(path: Path) -> Iterator[bytes]:
-    """Every payload that can be found whole in the file and its write-ahead log; some may come twice."""
+    """Every whole payload in the file and its write-ahead log; some may come twice."""
     with ExitStack() as stack:
         file = _content(path, stack)
         log = _content(path.with_name(path.name + "-wal"), stack)
@@ -50,7 +50,7 @@ def _content(path: Path, stack: ExitStack) -> _Bytes:
 
 
 def _page_bytes(file: _Bytes, log: _Bytes) -> int:
-    """The page size as file or log say it, the usual one where neither does."""
+    """The page size stated by file or log, the usual one where neither states it."""
     found = int.from_bytes(file[16:18], "big") if file[:16] == _MAGIC else int.from_bytes(log[8:12], "big")
     found = 65536 if found == 1 else found
     return found if 512 <= found <= 65536 and not found & (found - 1) else _USUAL_PAGE_BYTES
@@ -66,7 +66,7 @@ class _Pages:
             (int.from_bytes(log[at : at + 4], "big"), at)
             for at in range(_LOG_HEAD, len(log) - page_bytes - _FRAME_HEAD + 1, page_bytes + _FRAME_HEAD)
         ]
-        # A log is written over from its beginning: frames with other marks than its head's are of an earlier round.
+        # A log is overwritten from its start: frames with other marks than its head's are from an earlier round.
         marks = log[16:24]
         self._newest = {n: at for n, at in self._frames if log[at + 8 : at + 16] == marks}
         self._count = max(self._count, *self._newest, 0)
@@ -89,7 +89,7 @@ class _Pages:
         return self._of_file(number)
 
     def _payload_at(self, page: bytes, at: int) -> Iterator[bytes]:
-        """The payload that begins at a place of a page, if it is whole; its SHA-256 stands before it."""
+        """The payload that begins at a place of a page, if it is whole; its SHA-256 is before it."""
         digest = page[at - _DIGEST : at]
         if len(digest) < _DIGEST:
             return
@@ -109,9 +109,9 @@ class _Pages:
                     yield payload
 
     def _continuations(self, page: bytes, at: int, length: int | None) -> Iterator[tuple[int, int]]:
-        """Where the part on this page may end, and the page that is named there."""
+        """Possible ends of the part on this page, each with the page that would follow."""
         if self._is_page(first := int.from_bytes(page[:_POINTER], "big")):
-            yield len(page), first  # the page is itself one of a chain
+            yield len(page), first  # the page itself belongs to a chain
         tried = set()
         if length is not None:
             step = self._size - _POINTER
@@ -131,7 +131,7 @@ class _Pages:
         return 2 <= number <= self._count
 
     def _follow(self, begun: bytes, number: int, *, with_log: bool) -> bytes | None:
-        """The payload that begins with these bytes and goes on along a chain; None where the chain breaks."""
+        """The payload that begins with these bytes and continues along a chain; None where the chain breaks."""
         parts, have, length = [begun], len(begun), payload_length(begun)
         while length is None or have < length:
             if have > MAX_PAYLOAD_BYTES or not self._is_page(number):
@@ -143,5 +143,5 @@ class _Pages:
             if length is None and (length := payload_length(b"".join(parts))) is None and len(parts) > 2:
                 return None
             if len(page) < self._size:
-                number = 0  # the file was cut here
+                number = 0  # the file was truncated here
         return b"".join(parts)[:length]

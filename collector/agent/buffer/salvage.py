@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A damaged buffer file: set aside, read as far as it can be read, the rest named in gap records.
+"""Salvage of a damaged buffer file: set aside, read as far as possible, the rest named in gap records.
 
 Batches that still pass their checksum go into the new file under their old epoch, byte for byte, unsent; rows of the
-open tail go into the new tail. The new file opens new epochs. The damaged file stays, under a
-name with the time, for people to look at; it may be deleted once the report has been read.
+open tail go into the new tail. The new file opens new epochs. The damaged file stays, under a name with the time, for
+people to look at; it may be deleted once the report has been read.
 
-`<file>.epochs` beside the file notes which epochs were opened in it and when, so that a file that was lost or emptied
-altogether is noticed too.
+`<file>.epochs` beside the file lists the epochs opened in it, with times, so that a lost or emptied file is noticed
+too.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 
 _SIDE_FILES: Final = ("", "-wal", "-shm")
 _ALL: Final = (1 << 63) - 1
-_LAST_TIMES_FROM: Final = 64  # newest batches looked at for the last times of units
+_LAST_TIMES_FROM: Final = 64  # newest batches read for the last times of units
 
 
 @dataclass
 class SalvageReport:
-    """What became of a damaged file."""
+    """The result of salvaging a damaged file."""
 
     set_aside: Path
     finding: str
@@ -59,10 +59,10 @@ class SalvageReport:
 def exchange(
     path: Path, gateway: str, finding: str, plants_of_unit: Mapping[str, str], now_utc_ms: int
 ) -> SalvageReport:  # fmt: skip
-    """Put a new file in the place of a damaged one, with what could be read of it.
+    """Replace a damaged file by a new one with its readable data.
 
-    The new file is made beside the old one, which leaves its place only when all is in the new one: a start that is
-    killed in the middle (a big file on a slow card takes minutes) begins again with nothing lost.
+    The new file is made beside the old one, which is renamed only when the new one is complete: a start that is killed
+    in the middle (a big file on a slow card takes minutes) begins again with nothing lost.
 
     Raises:
         StoreError: the folder can't be written, or the disk is full; the damaged file is where it was.
@@ -81,7 +81,7 @@ def exchange(
 
 
 def give_up(path: Path, finding: str, now_utc_ms: int) -> SalvageReport:
-    """Set a file aside of which nothing could be salvaged; the note of epochs tells what went with it.
+    """Set a file aside of which nothing could be salvaged; the list of epochs tells what was lost with it.
 
     Raises:
         StoreError: the folder can't be written.
@@ -90,7 +90,7 @@ def give_up(path: Path, finding: str, now_utc_ms: int) -> SalvageReport:
 
 
 def finish_exchange(path: Path) -> None:
-    """Where the damaged file has left its place and the new one has not come there yet: let it come.
+    """Finish an interrupted replacement: the damaged file was set aside, the new one not yet renamed.
 
     Raises:
         StoreError: the folder can't be written.
@@ -108,7 +108,7 @@ def finish_exchange(path: Path) -> None:
 
 
 def is_new(path: Path) -> bool:
-    """Whether there is no file yet, nor one that waits to take its place."""
+    """True if there is no file yet, nor a new one waiting to replace it."""
     return not path.exists() and not _new_path(path).exists()
 
 
@@ -143,7 +143,7 @@ def set_aside(path: Path, now_utc_ms: int) -> Path:
 def recover(
     ledger: Ledger, path: Path, finding: str, plants_of_unit: Mapping[str, str], now_utc_ms: int
 ) -> SalvageReport:
-    """Bring what can be read of the damaged file at `path` into a new one, in one transaction."""
+    """Bring the readable data of the damaged file at `path` into a new one, in one transaction."""
     report = SalvageReport(path, finding)
     opened = _noted(_note_path(path))
     from collector.agent.buffer.damaged_file import DamagedFile
@@ -195,9 +195,9 @@ class _Pieces:
     begun_ms: int | None
 
     def take_batches(self) -> dict[str, tuple[int, int]]:
-        """Copy what is whole, declare the rest unreadable; (era, time) of each unit's last record in it.
+        """Copy whole batches, declare the rest unreadable; returns (era, time) of each unit's last record in it.
 
-        A batch that the file calls freed is sent again like any other: nobody vouches for a word of this file, and the
+        A batch that the file marks freed is sent again like any other: nothing in this file is reliable, and the
         center's first acknowledgement of the stream settles all that it has.
         """
         spans = self._take_lost()
@@ -206,7 +206,7 @@ class _Pieces:
         for batch in self.old.batches(self.former):
             place = bisect_right(names, (batch.sequence, _ALL)) - 1
             if place >= 0 and names[place][1] >= batch.sequence:
-                continue  # given up before; the center was told, or is
+                continue  # given up before; the center was told, or will be
             self.ledger.db.execute(
                 "INSERT INTO batches (stream, sequence, state, first_ms, last_ms, records, gaps, units, sha256,"
                 " payload, freed_ms) VALUES (?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -227,9 +227,9 @@ class _Pieces:
         for row in self.old.lost(self.former):
             if taken and row.first <= taken[-1].final:
                 continue
-            # Told or not, a range that was due is told again: the batch that named it may be among the lost.
+            # A range that was due is told again, even if it was told: its telling batch may be among the lost ones.
             span, sequences = (row.from_ms, row.to_ms), (row.first, row.final)
-            # A name with a flipped bit is nobody's: the center would refuse the whole batch over it.
+            # The center would refuse a whole batch over one name with a flipped bit.
             names = [name for name in row.units.split(",") if name in self.known]
             names = names or ([] if row.reason == lost.RESEALED else self.units)
             lost.add(self.ledger, self.stream.id, sequences, span, ",".join(names), row.reason, due=row.due)
@@ -237,7 +237,7 @@ class _Pieces:
         return taken
 
     def _count(self, batches: Sequence[OldBatch], spans: Sequence[OldLost], final: int, missing: int) -> None:
-        """B6 holds for the new file."""
+        """Write the counts so that B6 holds for the new file."""
         pending, pending_records = len(batches), sum(b.records for b in batches)
         evicted = missing + sum(s.final - s.first + 1 for s in spans if s.reason != lost.NOT_KEPT)
         self.report.batches += pending
@@ -253,7 +253,7 @@ class _Pieces:
         )  # fmt: skip
 
     def _declare_missing(self, known: Sequence[tuple[int, int, int, int]], final: int) -> int:
-        """Gap records for sequences that are nowhere; what of it is at the center all the same, the center knows."""
+        """Gap records for missing sequences; the center knows which of them it has."""
         missing, following, reached_ms = 0, 1, self.begun_ms
         for first, last, from_ms, to_ms in [*known, (final + 1, final + 1, self.now_utc_ms, self.now_utc_ms)]:
             if first > following:
@@ -268,7 +268,7 @@ class _Pieces:
         return missing
 
     def _last_times(self, batches: Sequence[OldBatch]) -> dict[str, tuple[int, int]]:
-        """By the newest batches themselves: a last time that is too late would hide what came before it."""
+        """Last times by the newest batches themselves: a last time that is too late would hide earlier records."""
         found: dict[str, tuple[int, int]] = {}
         for batch in sorted(batches, key=lambda b: b.sequence, reverse=True)[:_LAST_TIMES_FROM]:
             payload = self.ledger.value(
@@ -280,9 +280,9 @@ class _Pieces:
         return found
 
     def take_tail(self, last: Mapping[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
-        """The open tail goes on in the plant's new stream; last (era, time) of its units.
+        """Continue the open tail in the plant's new stream; returns the last (era, time) of its units.
 
-        What can't be read between two appends that can is a gap; at the end the next start tells it.
+        An unreadable append between two readable ones is a gap; one at the end is reported by the next start.
         """
         plant = self.stream.stream.plant
         new = self.ledger.add_stream(plant)
@@ -321,7 +321,7 @@ class _Pieces:
 
 
 def note_epochs(ledger: Ledger, now_utc_ms: int) -> None:
-    """Write which epochs the file holds, beside it; the file itself is named by it, not described twice.
+    """Write the list of the file's epochs beside it.
 
     Raises:
         StoreError: the folder can't be written.
@@ -343,7 +343,7 @@ def note_epochs(ledger: Ledger, now_utc_ms: int) -> None:
 
 
 def missing_epochs(ledger: Ledger) -> list[tuple[str, int, int]]:
-    """(plant, epoch, opened at UTC ms) of epochs that were opened in this file and are not in it any more."""
+    """(plant, epoch, opened at UTC ms) of epochs that were opened in this file and are missing now."""
     held = {(row.stream.plant, f"{row.stream.epoch:016x}") for row in ledger.streams()}
     noted = _noted(_note_path(ledger.path))
     return [(plant, int(epoch, 16), opened) for (plant, epoch), opened in noted.items() if (plant, epoch) not in held]
@@ -352,7 +352,7 @@ def missing_epochs(ledger: Ledger) -> list[tuple[str, int, int]]:
 def gaps_of_missing(
     missing: list[tuple[str, int, int]], plants_of_unit: Mapping[str, str], now_utc_ms: int
 ) -> dict[str, list[GapRecord]]:
-    """One gap record per epoch that went with its file: all of its time, its sequences are unknown."""
+    """One gap record per epoch lost with its file: over all of its time, as its sequences are unknown."""
     gaps: dict[str, list[GapRecord]] = {}
     for plant, epoch, opened_ms in missing:
         units = tuple(sorted(u for u, p in plants_of_unit.items() if p == plant))

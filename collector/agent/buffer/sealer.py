@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Open tails and their sealing: rows of ticks become numbered, signed, compressed batches; the oldest make room.
 
-Each plant has one open tail: what was recorded since its last batch, as one small row per append in the file, and the
-same bytes in memory. Everything here runs inside a transaction of the caller; after one that failed, `load` again.
+Each plant has one open tail: the records since its last batch, as one small row per append in the file, and the same
+bytes in memory. Everything here runs inside a transaction of the caller; after one that failed, `load` again.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from collector.points import agent_config
 from collector.wire import Batch, Signer, decode_batch, encode_batch, open_envelope
 from collector.wire.batch import MAX_TIME_MS, MAX_UNITS
 
-_DROPS_PER_SEAL: Final = 64  # what has been kept long enough goes a little at a time
+_DROPS_PER_SEAL: Final = 64  # expired payloads are removed a few at a time
 _EVICTIONS_PER_SEAL: Final = 4096
 _GAPS_PER_BATCH: Final = 1024  # gaps of units; a center takes four times as many
-_BYTES_PER_GAP: Final = 100  # never reached: a gap of one unit with the longest id, not compressed
+_BYTES_PER_GAP: Final = 100  # an upper bound: a gap of one unit with the longest id, not compressed
 MAX_ERA: Final = 0xFFFF
 
 
@@ -69,10 +69,10 @@ def encode_tail(records: Iterable[UnitRecord], gaps: Sequence[GapRecord]) -> byt
 
 
 def decode_tail(body: bytes) -> tuple[list[UnitRecord], list[GapRecord]]:
-    """A row of the tail again.
+    """Decode a row of the tail.
 
     Raises:
-        msgspec.MsgspecError, KeyError, ValueError: it was damaged.
+        msgspec.MsgspecError, KeyError, ValueError: the row is damaged.
     """
     content = _DECODER.decode(body)
     records = [
@@ -94,10 +94,10 @@ def decode_tail(body: bytes) -> tuple[list[UnitRecord], list[GapRecord]]:
 def check_tail(
     records: Iterable[UnitRecord], layouts: Mapping[str, UnitLayout], last: Mapping[str, tuple[int, int]]
 ) -> None:
-    """Nothing guards a row of the tail but that its records are such as can follow `last`, (era, time) of each unit.
+    """Check records of the tail, which has no checksum: they must follow `last`, (era, time) of each unit.
 
     Raises:
-        KeyError, ValueError: it was damaged.
+        KeyError, ValueError: the row is damaged.
     """
     reached = dict(last)
     for record in records:
@@ -109,13 +109,13 @@ def check_tail(
         reached[record.unit] = now
 
 
-# Thousands of records in a row are alike in this.
+# Thousands of successive records have the same value here.
 @lru_cache(1024)
 def _qualities(codes: bytes) -> tuple[Quality, ...]:
     return tuple(_QUALITIES[code] for code in codes)
 
 
-# Most units of a gateway have the same.
+# Most units of a gateway have the same layout.
 @lru_cache(64)
 def _names(quantities: str) -> tuple[str, ...]:
     return tuple(q for q in quantities.split(",") if q)
@@ -123,7 +123,7 @@ def _names(quantities: str) -> tuple[str, ...]:
 
 @dataclass
 class Tail:
-    """What a plant recorded since its last batch. `first_ms`: time of its first record, None while there is none.
+    """The open tail of a plant: the records since its last batch. `first_ms`: of its first record, None without any.
 
     `count`: of its records; they themselves are in the file only.
     """
@@ -137,11 +137,11 @@ class Tail:
 
     @property
     def is_full_of_gaps(self) -> bool:
-        """Whether no more gaps should go into its batch."""
+        """True if no more gaps should go into its batch."""
         return sum(max(1, len(gap.units)) for gap in self.gaps) >= self.most_gaps
 
     def extend(self, records: Sequence[UnitRecord], gaps: Sequence[GapRecord]) -> None:
-        """Take what was appended."""
+        """Add appended records and gaps."""
         if records:
             if self.first_ms is None:
                 self.first_ms = min(r.time_utc_ms for r in records)
@@ -150,10 +150,10 @@ class Tail:
 
 
 class Sealer:
-    """Tails of all plants of a ledger, and how they become batches.
+    """The tails of all plants of a ledger, and their sealing into batches.
 
-    `now_ms`: newest record time seen, UTC ms. `batches_made`: how many this object has sealed. `limit_bytes`: largest
-    payload to make, where the records of a batch can be divided at all.
+    `now_ms`: newest record time seen, UTC ms. `batches_made`: batches sealed by this object. `limit_bytes`: largest
+    payload to make, where a batch can be divided at all.
     """
 
     def __init__(
@@ -170,7 +170,7 @@ class Sealer:
         self.last: dict[str, tuple[int, int]] = {}
 
     def load(self) -> None:
-        """Read layouts, tails and last times from the file; memory says afterwards what the file says."""
+        """Read layouts, tails and last times from the file into memory."""
         self.layouts.clear()
         self.tails.clear()
         self.last.clear()
@@ -204,7 +204,7 @@ class Sealer:
         return min(_GAPS_PER_BATCH, max(1, self.limit_bytes // _BYTES_PER_GAP))
 
     def add(self, plant: str, records: Sequence[UnitRecord], gaps: Sequence[GapRecord]) -> None:
-        """Append to a plant's tail; seals it before where its age is reached, after where count or a change ask."""
+        """Append to a plant's tail; seals it before if its age is reached, and after if count or a change say so."""
         settings = self._settings
         tail = self.tails[plant]
         if records and tail.first_ms is not None:
@@ -217,10 +217,10 @@ class Sealer:
             self.seal(plant)
 
     def open_records(self, plant: str) -> list[UnitRecord]:
-        """What a plant's tail holds, in the order it was recorded.
+        """The records of a plant's tail, in the order of recording.
 
         Raises:
-            Damaged: the file no longer has what was written to it.
+            Damaged: the file does not return what was written to it.
         """
         stream = self.tails[plant].stream.id
         records: list[UnitRecord] = []
@@ -234,7 +234,7 @@ class Sealer:
         return records
 
     def seal(self, plant: str) -> None:
-        """Close a plant's tail into a batch; nothing where the tail is empty."""
+        """Close a plant's tail into a batch; no effect where the tail is empty."""
         tail = self.tails[plant]
         if not (tail.count or tail.gaps):
             return
@@ -254,8 +254,9 @@ class Sealer:
         gaps: Sequence[GapRecord],
         known: Mapping[str, UnitLayout] | None = None,
     ) -> int:
-        """Give records the next sequence (more, where records or units are too many for one, or too large); the first.
+        """Seal records under the next sequence; returns it.
 
+        Records or units that are too many or too large for one batch take several sequences; the first is returned.
         `known`: the layouts of records that come from an older batch.
         """
         units = sorted({r.unit for r in records})
@@ -276,7 +277,7 @@ class Sealer:
                 raise
             payload = b""
         if is_divisible and (not payload or len(payload) > self.limit_bytes):
-            # All gaps in one batch: lost ranges remember the one through which they are told.
+            # All gaps in one batch: lost ranges refer to the one batch that tells of them.
             self.seal_batch(tail, records[:first_part], gaps, known)
             self.seal_batch(tail, records[first_part:], (), known)
             return sequence
@@ -309,7 +310,7 @@ class Sealer:
         )
 
     def _drop_expired(self) -> None:
-        """Payloads of freed batches go after `keep_after_ack_h`."""
+        """Remove payloads of freed batches after `keep_after_ack_h`."""
         limit = self.now_ms - self._settings.keep_after_ack_h * HOUR_MS
         rows = self._ledger.db.execute(
             "SELECT id FROM batches WHERE state = 1 AND freed_ms < ? ORDER BY freed_ms LIMIT ?",
@@ -319,7 +320,10 @@ class Sealer:
             self.remove(number, lost_ranges.EVICTED)
 
     def make_room(self) -> None:
-        """B5: over the size limit the oldest go: first those the center has, then those it will be told of."""
+        """B5: over the size limit remove the oldest batches: acknowledged ones first, then others.
+
+        The center will be told of the others.
+        """
         for _ in range(_EVICTIONS_PER_SEAL):
             if self._ledger.used_bytes() <= self._settings.max_bytes:
                 return
@@ -338,13 +342,13 @@ class Sealer:
             self.remove(row[0], lost_ranges.UNCONFIRMED if row[1] else lost_ranges.EVICTED)
 
     def remove(self, number: int, reason: str) -> None:
-        """Take a batch out of the file: a freed one is only noted, a pending one is lost for `reason` and due."""
+        """Remove a batch from the file: a freed one is only noted, a pending one is lost for `reason` and due."""
         db = self._ledger.db
         stream, sequence, state, first_ms, last_ms, records, gaps, units = db.execute(
             "SELECT stream, sequence, state, first_ms, last_ms, records, gaps, units FROM batches WHERE id = ?",
             (number,),
         ).fetchone()
-        # What went over a one-way device took its gaps, and what it told, along.
+        # A batch handed over to a one-way device has delivered its gaps and lost ranges.
         keeps_word = reason in (lost_ranges.RESEALED, lost_ranges.UNCONFIRMED)
         carried = self._plain_gaps(number) if gaps and state != FREED and not keeps_word else []
         db.execute("DELETE FROM batches WHERE id = ?", (number,))
@@ -374,15 +378,15 @@ class Sealer:
             self._carry(stream, sequence, gap)
 
     def _plain_gaps(self, number: int) -> list[GapRecord]:
-        """Gaps of the agent itself inside a batch that goes: they must not go with it."""
+        """The agent's own gaps inside a batch that is removed: they must be kept."""
         payload = self._ledger.value("SELECT payload FROM batches WHERE id = ?", number)
         try:
             return [g for g in decode_batch(open_envelope(payload)).gaps if g.from_seq is None]
-        except (Garbled, TypeError):  # a damaged row may hold no bytes at all
+        except (Garbled, TypeError):  # the payload of a damaged row may not even be bytes
             return []
 
     def _carry(self, stream: int, sequence: int, gap: GapRecord) -> None:
-        """Keep a gap whose batch went, unless the range it went with says as much."""
+        """Keep a gap of a removed batch, unless the lost range of that batch covers it."""
         for row in lost_ranges.overlapping(self._ledger, stream, sequence, sequence):
             if row.from_ms <= gap.from_ms and gap.to_ms <= row.to_ms and set(gap.units) <= set(row.units.split(",")):
                 return
