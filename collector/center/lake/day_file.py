@@ -4,13 +4,13 @@
 Columns: unit, time (UTC ms), cause, era, clock, device_time, place (-1 the last record before the day, 0 the day, 1 the
 first 900 s after it), and per quantity a decimal column of its name and `<quantity>_quality`. A value is null where
 there is none; a quality is null where the unit's records do not carry the quantity at all. Rows by unit, then time.
-Where values were substituted, what was delivered stands in `<quantity>_original` and `<quantity>_original_quality`
-(null: not substituted); a record that a substitution made has cause 2.
+Where values were substituted, the delivered ones are in `<quantity>_original` and `<quantity>_original_quality` (null:
+not substituted); a record made by a substitution has cause 2.
 
-(unit, time) is unique within a place. Of several records for one instant the first counts in this order: what a person
-imported in place of the others, the latest first; synchronised clock; what an earlier file already holds (only where
-its payloads are gone); the plant's gateway order, imports last; the later clock era; then epoch, sequence and position,
-which say nothing but make the choice the same in any order of arrival.
+(unit, time) is unique within a place. Of several records for one instant the first counts in this order: one that a
+person imported as a replacement, the latest first; synchronised clock; one from an earlier file (only where its
+payloads are gone); the plant's gateway order, imports last; the later clock era; then epoch, sequence and position,
+which mean nothing but make the choice the same in any order of arrival.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ from collector.wire import QuantityColumn, UnitColumns
 
 LAKE_VERSION: Final = 1
 FILE_RANK: Final = -1  # gateway rank of rows read back from a file
-_DIGITS: Final = 18  # what a decimal stored as a 64-bit integer can hold
+_DIGITS: Final = 18  # digits of a decimal stored as a 64-bit integer
 _LIMIT: Final = 10**_DIGITS
 _ROW_GROUP_ROWS: Final = 131_072
 EVER: Final = (-(1 << 62), 1 << 62)
@@ -57,7 +57,7 @@ EVER: Final = (-(1 << 62), 1 << 62)
 
 @dataclass(frozen=True, slots=True)
 class DayRows:
-    """A day's rows in file order, and beside them the records that lost an instant to another.
+    """A day's rows in file order, and the records that lost an instant to another record.
 
     `day_count`, `other_count`: those of the day itself, without head and tail.
     """
@@ -69,7 +69,7 @@ class DayRows:
 
 
 def build_day(pieces: Iterable[Piece], *, plant: str, day: str, substitutes: Sequence[Substitute] = ()) -> DayRows:
-    """Choose, order and lay out the records of one plant and local day, with the substituted values in them."""
+    """Choose, order and arrange the records of one plant and local day, with substituted values applied."""
     by_unit: dict[str, list[Piece]] = defaultdict(list)
     for piece in pieces:
         by_unit[piece.records.unit].append(piece)
@@ -139,7 +139,7 @@ class _UnitPieces:
         return cls(pieces[0].records.unit, fixed, {name: _join_column(name, pieces) for name in sorted(names)}, {})
 
     def order(self) -> tuple[npt.NDArray[np.intp], Bools]:
-        """Rows by place and time with the one that counts first; and which are that one."""
+        """Rows by place and time, the one that counts first; and the mask of those that count."""
         f = self.fixed
         unsynchronised = f["clock"] != ClockState.SYNCHRONISED
         keys = (
@@ -164,7 +164,7 @@ class _UnitPieces:
         return _UnitPieces(self.unit, self.fixed, columns, originals)
 
 
-# Columns of the file that a record has, by what `UnitColumns` calls them.
+# Columns of the file for each record, by their name in `UnitColumns`.
 _OF_RECORDS: Final = {
     "time": "time_utc_ms",
     "era": "era",
@@ -176,7 +176,7 @@ _OF_RECORDS: Final = {
 
 
 _OF_FILE: Final = ("time", "place", "era", "cause", "clock", "device_time")
-_ENDINGS: Final = ("", "_quality", "_original", "_original_quality")  # of a quantity's columns
+_ENDINGS: Final = ("", "_quality", "_original", "_original_quality")  # suffixes of a quantity's columns
 
 
 def _join_column(name: str, pieces: Sequence[Piece]) -> QuantityColumn:
@@ -194,7 +194,7 @@ def _concatenated(columns: Sequence[QuantityColumn]) -> QuantityColumn:
 
 
 def _within_range(quantity: Quantity, column: QuantityColumn) -> QuantityColumn:
-    """A value the file's type can't hold becomes none, out of range; no gateway of ours sends one as usable."""
+    """Turn values beyond the file's type into none, out of range; no gateway of ours sends one as usable."""
     limit = 128 if quantity.kind is QuantityKind.STATUS else _LIMIT
     beyond = column.present & ((column.values >= limit) | (column.values <= -limit))
     if not beyond.any():
@@ -269,7 +269,7 @@ def decimal_array(values: Int64s, present: Bools, digits: int) -> pa.Array:
 
 
 def stored_integers(array: pa.Array) -> Int64s:
-    """The other way: the 64-bit integers of a decimal column, 0 where null."""
+    """The 64-bit integers of a decimal column, 0 where null: the inverse of `decimal_array`."""
     buffer = array.buffers()[1]
     wide = np.frombuffer(buffer, dtype="<i8").reshape(-1, 2)[array.offset : array.offset + len(array), 0]
     return np.where(_valid(array), wide, 0)
@@ -315,15 +315,15 @@ def write_table(table: pa.Table, folder: Path, day: str) -> tuple[Path, str]:
 def read_unit_tables(
     path: Path, sha256: str = "", *, columns: Sequence[str] | None = None, units: Collection[str] | None = None
 ) -> Iterator[tuple[str, pa.Table]]:
-    """The rows of a file, unit by unit in the order of their names: what everybody at the center reads a day file with.
+    """The rows of a file, unit by unit in the order of their names: the center's only reader of day files.
 
-    No more than a row group and one unit is in memory beside the packed bytes.
+    No more than a row group and one unit is in memory beside the compressed bytes.
 
     Args:
         path: the file.
-        sha256: its hash as the store lists it; empty where the store lists a name only, of which the hash is a part.
-        columns: those wanted; None: all.
-        units: those wanted; None: all.
+        sha256: its hash in the store; empty where the store has only a name, which contains a part of the hash.
+        columns: the columns to read; None: all.
+        units: the units to read; None: all.
 
     Raises:
         Altered: it is another file, or none.
@@ -349,13 +349,13 @@ def read_unit_tables(
 
 
 def _may_hold(chunk: pq.ColumnChunkMetaData, units: Collection[str]) -> bool:
-    """Whether a row group may hold rows of one of the units, by what its end says of their names."""
+    """True if a row group may hold rows of one of the units, by its statistics of unit names."""
     known = chunk.statistics
     return known is None or not known.has_min_max or any(known.min <= unit <= known.max for unit in units)
 
 
 def _by_unit(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
-    """Rows stand by unit: each is a slice."""
+    """The rows of each unit as a slice: rows are grouped by unit."""
     if not len(table):
         return
     encoded = _single(table, "unit")
@@ -377,10 +377,10 @@ def read_units(
     as_delivered: bool = False,
     quantities: Sequence[str] | None = None,
 ) -> Iterator[UnitColumns]:
-    """The records of one place of a file in [from_ms, to_ms), by unit; those in which there are none are left out.
+    """The records of one place of a file in [from_ms, to_ms), by unit; units without any are left out.
 
-    `columns` of each: the quantities that any of its records carries. `as_delivered`: nothing substituted, and without
-    the records that a substitution made. `quantities`: those wanted; None: all. Other arguments, and what is raised, as
+    `columns` of each: the quantities that any of its records carries. `as_delivered`: without substituted values, and
+    without records made by substitutions. `quantities`: only these; None: all. Other arguments and errors as
     `read_unit_tables`.
     """
     columns = None if quantities is None else [*_OF_FILE, *(f"{name}{end}" for name in quantities for end in _ENDINGS)]
@@ -394,7 +394,7 @@ def read_units(
 
 
 def count_rows(path: Path, sha256: str = "") -> tuple[int, int]:
-    """Records of the day itself, and how many of them were delivered. Raises as `read_unit_tables`."""
+    """The number of records of the day itself, and of delivered ones among them. Raises as `read_unit_tables`."""
     count = delivered = 0
     for _, table in read_unit_tables(path, sha256, columns=("place", "cause")):
         causes = _integers(table, "cause")[_integers(table, "place") == DAY]

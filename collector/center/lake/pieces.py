@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a day file is built from: records of one unit as columns, where they came from, and where they go."""
+"""The pieces of a day file: records of one unit as columns, with their origin and their place in the file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where records came from; `rank` is the gateway's place in the plant's order."""
+    """The origin of records; `rank` is the gateway's place in the plant's order."""
 
     rank: int
     gateway: str
@@ -40,7 +40,7 @@ class Piece:
 
 
 def clip(records: UnitColumns, from_ms: int, to_ms: int) -> UnitColumns | None:
-    """Those in [from_ms, to_ms); None where there are none."""
+    """The records in [from_ms, to_ms); None where there are none."""
     keep = (records.time_utc_ms >= from_ms) & (records.time_utc_ms < to_ms)
     if not keep.any():
         return None

@@ -31,7 +31,7 @@ class ShownValue:
 
 @dataclass(frozen=True, slots=True)
 class RecordShown:
-    """A record as people read it. `cause`, `clock`: codes of model.record; times UTC ms."""
+    """A record for display. `cause`, `clock`: codes of model.record; times UTC ms."""
 
     time_ms: int
     cause: int
@@ -53,8 +53,8 @@ def read_record_table(
 ) -> pa.Table:
     """Records of a unit in [from_ms, to_ms) as 64-bit columns by time; quantities it does not carry are left out.
 
-    `files`: day files and their SHA-256; empty where it stands in the name. `head`: also the last record before the
-    first file's day, which may hold into it. `as_delivered`: with nothing substituted. `quantities`: those wanted;
+    `files`: day files and their SHA-256; empty where the name contains it. `head`: also the last record before the
+    first file's day, which may hold into it. `as_delivered`: without substituted values. `quantities`: only these;
     None: all.
 
     Raises:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Records as they are stored, of one unit and a short stretch of time, or its newest: what 对点 is held against.
+"""Stored records of one unit over a short time, or its newest: 对点 compares values with them.
 
-Read from the journal, so that a record is seen as soon as it is committed, sealed or not. Substituted values are not in
-them: they stand in day files.
+Read from the journal, so that a record is visible as soon as it is committed, sealed or not. Substituted values are not
+included: they are in day files.
 """
 
 from __future__ import annotations

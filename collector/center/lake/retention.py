@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What may go: payloads whose records are in listed day files, superseded day files no run pins, unused day results.
+"""Retention: payloads whose records are in listed day files, superseded unpinned day files, unused day results.
 
-All only when their time has passed. The rows of the journal and of the lake's list stay for good.
+Each is removed only after its time. The rows of the journal and of the lake's list stay for good.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collector.center.db.tables_receive import store as store_row
 from collector.center.db.tables_results import day_result, day_segments, file_facts
 from collector.model.interval import DAY_MS
 
-_AT_ONCE: Final = 1000  # rows of one transaction: the receiver's commits come between
+_AT_ONCE: Final = 1000  # rows per transaction: the receiver's commits come in between
 
 logger: Final = logging.getLogger("collector.center.lake.retention")
 
@@ -63,8 +63,8 @@ def _drop_some(connection: Connection, before_ms: int) -> int:
 def drop_superseded_files(store: CenterStore, *, keep_days: int) -> int:
     """Delete day files superseded more than `keep_days` ago that no run pins; returns how many.
 
-    A file is deleted before its row says so: a crash between the two leaves a row whose file is gone, and the next
-    round says so of it.
+    A file is deleted before its row is marked: a crash between the two leaves a row whose file is gone, and the next
+    round marks it.
     """
     before_ms = store.clock.now_utc_ms() - keep_days * DAY_MS
     total = 0
@@ -80,16 +80,16 @@ def _superseded(connection: Connection, before_ms: int) -> list[int]:
 
 
 def _drop_file(connection: Connection, store: CenterStore, number: int, before_ms: int) -> int:
-    """Of one file, unless it was pinned or became the current one again since it was found."""
+    """Delete one file, unless it was pinned or became the current one again since it was found."""
     row = connection.execute(select(lake_file).where(lake_file.c.id == number)).one()
-    # Sealing moves this row before it lists a file, so it waits for us or we for it.
+    # Sealing locks this row before it lists a file, so one of the two waits for the other.
     day = (lake_day.c.plant == row.plant) & (lake_day.c.day == row.day)
     connection.execute(select(lake_day.c.sealed).where(day).with_for_update()).all()
     if number not in _superseded(connection, before_ms):
         return 0
     same = (lake_file.c.plant == row.plant) & (lake_file.c.name == row.name) & (lake_file.c.id != number)
     kept = connection.execute(select(lake_file.c.id).where(same & lake_file.c.dropped_ms.is_(None))).first()
-    if kept is None:  # else the same bytes are listed once more
+    if kept is None:  # else another row lists the same bytes
         (store.lake / row.plant / row.name).unlink(missing_ok=True)
         logger.info("dropped %s/%s", row.plant, row.name)
     now_ms = store.clock.now_utc_ms()
@@ -98,14 +98,14 @@ def _drop_file(connection: Connection, store: CenterStore, number: int, before_m
 
 
 def drop_unused_results(store: CenterStore, *, keep_days: int) -> int:
-    """Drop day results, segments and facts that no closing has asked for in so many days; returns how many results.
+    """Delete day results, segments and facts unused by closings for `keep_days`; returns the number of results.
 
-    What is dropped can be measured again from the lake.
+    They can be measured again from the lake.
     """
     before_ms = store.clock.now_utc_ms() - keep_days * DAY_MS
     for path in (store.directory / "laid-out").glob("*"):
         if path.stat().st_mtime_ns < before_ms * 1_000_000:
-            path.unlink(missing_ok=True)  # tables of months long settled; runs have their own
+            path.unlink(missing_ok=True)  # tables of months settled long ago; runs have their own copies
     total = 0
     while dropped := store.write(lambda connection: _drop_results(connection, before_ms)).result():
         total += dropped

@@ -2,12 +2,12 @@
 """Step 6's lake: one immutable, self-contained Parquet file per plant and local day, sealed from the journal.
 
 Sealing reads one consistent view of the journal, writes the file (temporary, fsync, rename), then lists it in a
-transaction. A crash anywhere leaves the old list and whole files; what is not listed is not part of the lake. The same
-set of batches gives the same bytes in whatever order, grouping and repetition it arrived. Sealing may run in several
-processes at once: files are named by content and a day's `sealed` only moves forward.
+transaction. A crash anywhere leaves the old list and whole files; a file that is not listed is not part of the lake.
+The same set of batches gives the same bytes in whatever order, grouping and repetition it arrived. Sealing may run in
+several processes at once: files are named by content and a day's `sealed` only moves forward.
 
 The head of a file (place -1) holds, for each unit, its last record before the day; the tail (place 1) the first 900 s
-of the next day, so that whoever measures a day needs no other file.
+of the next day, so that measuring a day needs no other file.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ logger: Final = logging.getLogger("collector.center.lake.seal")
 
 @dataclass(frozen=True, slots=True, order=True)
 class StaleDay:
-    """A day whose file lacks something the journal has. `wanted`: the state of the day that was looked at."""
+    """A day whose file lacks records of the journal. `wanted`: the state of the day when it was found."""
 
     plant: str
     day: str
@@ -64,9 +64,9 @@ def find_stale_days(
 
 
 def seal_day(store: CenterStore, stale: StaleDay) -> Path:
-    """Write the file of one day as the journal has it now, and list it in place of the one before.
+    """Write the file of one day from the journal as it is now, and list it in place of the earlier one.
 
-    A batch whose records can't be decoded is set aside, told, and the day sealed without it.
+    A batch whose records can't be decoded is put aside and reported, and the day sealed without it.
 
     Raises:
         OSError: the disk refuses.
@@ -99,12 +99,12 @@ def seal_day(store: CenterStore, stale: StaleDay) -> Path:
 
 
 def set_aside(connection: Connection, lake: Path, plant: str, unreadable: UnreadableBatch, *, now_ms: int) -> None:
-    """Have a batch count for no day any more, and list it as refused; its bytes stay in the journal as others' do."""
+    """Remove a batch from all its days, and list it as refused; its bytes stay in the journal like others'."""
     origin = unreadable.origin
     mine = (batch_day.c.stream_id == unreadable.stream_id) & (batch_day.c.sequence == origin.sequence)
     connection.execute(delete(batch_day).where(mine))
     source = source_of(connection, lake, plant)
-    # Where payloads of the day are gone nobody can tell what its other batches held: the counts stay as they are.
+    # Where payloads of the day are gone, the content of its other batches is unknown: the counts stay as they are.
     days = sorted({part.day for part in unreadable.parts if source.is_kept(part.day)})
     keys = {(plant, part.unit, part.day) for part in unreadable.parts if part.day in days}
     rewrite_unit_days(connection, keys, ((plant, part) for day in days for part in source.parts(day)), now_ms)
@@ -125,16 +125,16 @@ def set_aside(connection: Connection, lake: Path, plant: str, unreadable: Unread
 
 
 def others_folder(store: CenterStore, plant: str) -> Path:
-    """Where the lists of a plant's records are that lost their instant to another one."""
+    """The folder of a plant's lists of records that lost their instant to another one."""
     return store.directory / "lake-others" / plant
 
 
 def seal_month(
     state_dir: Path, month: Month, *, clock: Clock | None = None, database_url: str = ""
 ) -> tuple[Path, ...]:
-    """Bring the day files of a month up to date, quiet or not, and return them by plant and day.
+    """Seal the stale day files of a month, quiet or not, and return all its files by plant and day.
 
-    Safe beside a running receiver: it sees what is committed now.
+    Safe beside a running receiver: it uses everything committed by now.
 
     Raises:
         StoreError: there is no store.
@@ -196,15 +196,15 @@ def _list(connection: Connection, path: Path, entry: Mapping[str, object], wante
     if not moved.rowcount:
         return
     if not path.exists():
-        # The same bytes were sealed once before, superseded, and dropped since we wrote them again. The row is locked
-        # as retention locks it, so this can't happen after the look; the next round writes the file anew.
+        # The same bytes were sealed before, superseded, and removed since we wrote them again. The row is locked as in
+        # retention, so this can't happen after the check; the next round writes the file anew.
         raise FileNotFoundError(f"{path} was dropped while it was sealed")
     current = (
         (lake_file.c.plant == entry["plant"]) & (lake_file.c.day == entry["day"]) & lake_file.c.superseded_ms.is_(None)
     )
     name = connection.execute(select(lake_file.c.name).where(current)).scalar()
     if name == entry["name"]:
-        # The same records count; those that lost their instant to them may be others now.
+        # The same records count; the records that lost their instant to them may be others now.
         lost = {name: entry[name] for name in ("other_count", "others")}
         connection.execute(update(lake_file).where(current).values(lost))
         return
@@ -213,10 +213,10 @@ def _list(connection: Connection, path: Path, entry: Mapping[str, object], wante
 
 
 def enrol(connection: Connection, plants: Mapping[str, tuple[Sequence[str], Sequence[str]]]) -> None:
-    """Write down units and gateway order of each plant, for sealing and status.
+    """Store units and gateway order of each plant, for sealing and status.
 
-    Another order of gateways may make other records count: the days on which two claimed an instant are sealed anew,
-    as far as their payloads are kept.
+    Another order of gateways may make other records count: the days on which two gateways recorded one instant are
+    sealed again, as far as their payloads are kept.
     """
     for plant, (units, gateways) in sorted(plants.items()):
         values = {"units": json.dumps(list(units)), "gateways": json.dumps(list(gateways))}
@@ -232,7 +232,7 @@ def enrol(connection: Connection, plants: Mapping[str, tuple[Sequence[str], Sequ
 
 
 def substitutes_in_force(connection: Connection, plant: str, before_ms: int) -> list[Substitute]:
-    """What sealing puts in: the approved ones of a plant that begin before an instant."""
+    """The substitutions for sealing: approved ones of a plant that begin before an instant."""
     where = (substitution.c.plant == plant) & (substitution.c.start_ms < before_ms)
     where &= substitution.c.approved_ms.is_not(None) & substitution.c.withdrawn_ms.is_(None)
     rows = connection.execute(select(substitution).where(where).order_by(substitution.c.id))

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sealing in processes of its own, so that it takes neither the interpreter nor the memory from the receiver.
+"""Sealing in separate processes, so that it takes neither the interpreter nor memory from the receiver.
 
 A plant-day of four units at one record a second is 345 600 records: about two seconds of a core and 350 MB for that
 time. After midnight a whole region becomes quiet within minutes. The processes run at a lower priority, each opens the
-store itself, and they end a minute after there is nothing left to be sealed; a process takes one day at a time, so
-memory is bounded by `seal_processes`.
+store itself, and they end a minute after the last day was sealed; a process takes one day at a time, so memory is
+bounded by `seal_processes`.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from collector.center.lake.seal import StaleDay, seal_day
 
 NICENESS: Final = 10
 IDLE_S: Final = 60.0
-DAYS_PER_PROCESS: Final = 100  # then a fresh one takes over, and whatever memory was kept goes back
+DAYS_PER_PROCESS: Final = 100  # then a fresh process starts, and the old one's memory is freed
 
 logger: Final = logging.getLogger("collector.center.lake.sealing_processes")
-_opened: list[CenterStore] = []  # of a sealing process
+_opened: list[CenterStore] = []  # the store of a sealing process
 
 
 class SealingProcesses:
@@ -69,7 +69,7 @@ class SealingProcesses:
                 for name in names:
                     logger.info("sealed %s", name)
         except (OSError, StoreError, BrokenProcessPool) as error:
-            # Tried again in the next round; a process that was killed (for its memory, say) takes nobody with it.
+            # The next round tries again; a killed process (for its memory, say) does not end the others.
             logger.error("%d of %d days not sealed: %s", len(days) - done, len(days), error)
             await self.end()
         self._used_s = time.monotonic()
@@ -94,7 +94,7 @@ class SealingProcesses:
 
 
 async def seal_apart(state_dir: Path, database_url: str, days: Sequence[StaleDay], *, processes: int) -> int:
-    """Seal these days in processes of their own, once; see `SealingProcesses.seal`."""
+    """Seal these days in separate processes, once; see `SealingProcesses.seal`."""
     apart = SealingProcesses(state_dir, database_url, processes=processes)
     try:
         return await apart.seal(days)
@@ -103,8 +103,8 @@ async def seal_apart(state_dir: Path, database_url: str, days: Sequence[StaleDay
 
 
 def _begin(state_dir: str, database_url: str) -> None:
-    """What a sealing process does first."""
-    with contextlib.suppress(PermissionError):  # where a supervisor forbids it, sealing goes on all the same
+    """Prepare a sealing process."""
+    with contextlib.suppress(PermissionError):  # sealing also works where a supervisor forbids this
         os.nice(NICENESS)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the receiver's process ends us
     end_with_parent()
@@ -112,7 +112,7 @@ def _begin(state_dir: str, database_url: str) -> None:
 
 
 def end_with_parent() -> None:
-    """Let this process end with the one that started it, also where that is killed."""
+    """End this process with its parent, even if the parent is killed."""
     threading.Thread(target=_wait_for_parent, daemon=True).start()
 
 

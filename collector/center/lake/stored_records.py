@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A plant's stored records by day: from the journal's payloads while they are kept, then from the files they went into.
+"""A plant's stored records by day: from the journal's payloads while they are kept, then from the day files.
 
-What people imported stands in streams of its own, whose gateway no gateway can be called (`streams.IMPORTED`). Such a
-record comes after every gateway's; one that was imported to replace (`streams.REPLACING`) comes before them all, the
-later import first.
+Imported records are in streams of their own, with a gateway name that no gateway can have (`streams.IMPORTED`). Such a
+record ranks after every gateway's; one imported as a replacement (`streams.REPLACING`) ranks before them all, the later
+import first.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from collector.model.interval import Interval
 
 
 class UnreadableBatch(InvariantBroken):
-    """A stored batch is as it came, and the columns of its records are none: its sender made it so.
+    """The columns of a stored batch can't be decoded, though its bytes are unaltered: the sender made it so.
 
-    Admission looks at the index alone, which is found good; who reads the records finds out.
+    Admission checks the index alone, which was valid; the reader of the records finds the problem.
     """
 
     def __init__(self, message: str, origin: Origin, stream_id: int, parts: tuple[UnitPart, ...]) -> None:
@@ -41,7 +41,7 @@ class UnreadableBatch(InvariantBroken):
 
 
 def source_of(connection: Connection, lake: Path, plant: str) -> PlantRecords:
-    """Where a plant's records are read from, by the order of its gateways that holds now."""
+    """The reader of a plant's records, by the present order of its gateways."""
     text = connection.execute(select(enrolled.c.gateways).where(enrolled.c.plant == plant)).scalar()
     ranks = {gateway: rank for rank, gateway in enumerate(json.loads(text) if text else [])}
     return PlantRecords(connection, lake, plant, ranks)
@@ -79,11 +79,11 @@ class PlantRecords:
                 yield Piece(records, place, origin)
 
     def counting(self, day: str, interval: Interval, units: Collection[str]) -> dict[str, wire.UnitColumns]:
-        """Of some units, the records of `day` in `interval` that count: one an instant, in order of time."""
+        """The records of `day` in `interval` that count, for some units: one an instant, in order of time."""
         return choose(p for p in self.pieces(day, DAY, interval.start_ms, interval.end_ms) if p.records.unit in units)
 
     def parts(self, day: str, epoch: int | None = None) -> Iterator[UnitPart]:
-        """What every batch of `day` holds of it, by unit; `epoch`: only those of the import of this number.
+        """The parts of every batch of `day`, by unit; `epoch`: only those of the import of this number.
 
         Raises:
             InvariantBroken: the payload of one is gone; the caller asks `is_kept` first.
@@ -99,7 +99,7 @@ class PlantRecords:
             yield from (part for part in parts if part.day == day)
 
     def is_kept(self, day: str) -> bool:
-        """Whether the payloads of all batches of `day` are still there."""
+        """True if the payloads of all batches of `day` are still there."""
         same = (payload.c.stream_id == batch_day.c.stream_id) & (payload.c.sequence == batch_day.c.sequence)
         gone = select(batch_day.c.sequence).select_from(batch_day.outerjoin(payload, same))
         where = (batch_day.c.plant == self.plant) & (batch_day.c.day == day) & payload.c.sequence.is_(None)
@@ -130,7 +130,7 @@ class PlantRecords:
 
 
 def _read_back(row: Any, origin: Origin) -> wire.BatchColumns:
-    """A stored batch."""
+    """Decode a stored batch."""
     with _readable(origin):
         envelope = wire.open_envelope(row.bytes)
         try:
@@ -144,7 +144,7 @@ def _read_back(row: Any, origin: Origin) -> wire.BatchColumns:
 
 @contextmanager
 def _readable(origin: Origin) -> Iterator[None]:
-    """What was readable on arrival must be readable now."""
+    """Turn a decoding error into a broken invariant: the bytes were readable on arrival."""
     try:
         yield
     except Garbled as error:

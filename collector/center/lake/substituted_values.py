@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Values put in place of what was delivered, inside a day file; the original stays beside them in the same file.
+"""Substituted values inside a day file; the delivered ones stay beside them in the same file.
 
-A substituted cell carries quality `substituted`, and `<quantity>_original` and `<quantity>_original_quality` what was
-there before; the columns exist only in files that need them. Where a substitution fills silence, records are made: at
-the moment the last record's value ends (`fill_s` after it) and every `fill_s` from there, so that none is cut short.
-Pure: the same records and substitutions give the same rows in any order.
+A substituted cell carries quality `substituted`, and `<quantity>_original` and `<quantity>_original_quality` hold the
+delivered cell; the columns exist only in files that need them. Where a substitution fills missing time, records are
+made: at the moment the last record's value ends (`fill_s` after it) and every `fill_s` from there, so that none is cut
+short. Pure: the same records and substitutions give the same rows in any order.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from collector.model.interval import Interval
 from collector.model.record import Quality
 from collector.wire import QuantityColumn, UnitColumns
 
-FILLED: Final = 2  # cause of a record that a substitution made; no gateway may send it (model.record.Cause)
+FILLED: Final = 2  # cause of a record made by a substitution; no gateway may send it (model.record.Cause)
 FILL_ORIGIN: Final = Origin(1 << 30, "", 0, 0)  # after every gateway: a real record takes its instant
 
 
@@ -40,7 +40,7 @@ class Substitute:
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """What a substituted cell held; `replaced` says which cells those are."""
+    """The delivered values of substituted cells; `replaced`: the mask of these cells."""
 
     column: QuantityColumn
     replaced: Bools
@@ -49,7 +49,7 @@ class Original:
 def substitute_cells(
     time: Int64s, columns: dict[str, QuantityColumn], substitutes: Sequence[Substitute]
 ) -> tuple[dict[str, QuantityColumn], dict[str, Original]]:
-    """The columns of one unit's records with the values put in, and the originals of what changed."""
+    """The columns of one unit's records with substituted values, and the originals of changed cells."""
     changed, originals = dict(columns), dict[str, Original]()
     for each in substitutes:
         mask: Bools = (time >= each.start_ms) & (time < each.end_ms)
@@ -68,7 +68,7 @@ def substitute_cells(
 
 
 def restore_cells(column: QuantityColumn, original: Original) -> QuantityColumn:
-    """A column as it was before."""
+    """A column with its delivered values restored."""
     mask, before = original.replaced, original.column
     return QuantityColumn(
         np.where(mask, before.values, column.values),
@@ -80,9 +80,9 @@ def restore_cells(column: QuantityColumn, original: Original) -> QuantityColumn:
 def fill_silence(
     pieces: Sequence[Piece], substitutes: Sequence[Substitute], day: Interval, tail_ms: int
 ) -> list[Piece]:
-    """The pieces of a day file with the records that substitutions make where there were none.
+    """The pieces of a day file with records made by substitutions where there were none.
 
-    A made record that is the last before the day takes the head from the real one.
+    A made record that is the last before the day replaces the real one as the head.
     """
     filling = [each for each in substitutes if each.fill_s]
     if not filling:
@@ -104,7 +104,7 @@ def fill_silence(
 
 
 def _instants(real: Sequence[int], filling: Sequence[Substitute], until_ms: int) -> list[int]:
-    """When records are made: in every silence longer than `fill_s`, from the end of the last value on."""
+    """The instants of made records: in every gap longer than `fill_s`, from the end of the last value on."""
     made: set[int] = set()
     for each in filling:
         assert each.fill_s is not None
@@ -118,7 +118,7 @@ def _instants(real: Sequence[int], filling: Sequence[Substitute], until_ms: int)
 
 
 def _piece(unit: str, place: int, times: Sequence[int], mine: Sequence[Piece]) -> Piece:
-    """Records without a value of their own; the clock era is that of the record before them."""
+    """Made records without a value of their own; the clock era is that of the record before them."""
     time = np.array(times, dtype=np.int64)
     zeros = np.zeros(len(time), dtype=np.int64)
     records = UnitColumns(
@@ -145,6 +145,6 @@ def _eras(time: Int64s, mine: Sequence[Piece]) -> Int64s:
 
 
 def original_quality(original: Original) -> tuple[Int64s, Bools]:
-    """Quality codes of the originals (NOT_CARRIED where the record did not have the quantity) and which are null."""
+    """Quality codes of the originals (NOT_CARRIED where a record did not have the quantity), and the null mask."""
     codes = np.where(original.replaced, original.column.qualities, np.uint8(NOT_CARRIED))
     return codes.astype(np.int64), ~original.replaced
