@@ -14,10 +14,6 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parents[1]
 NOT_DONE: Final = (
-    "collector/agent/buffer/",
-    "collector/agent/device/",
-    "collector/agent/record/",
-    "collector/center/lake/",
     "collector/center/web/",
     "collector/report/",
     "collector/settlement/",
