@@ -66,13 +66,16 @@ def schema_of(name: str) -> pa.Schema:
 
 @dataclass(frozen=True, slots=True)
 class Traces:
-    """What measuring leaves beside its sums: segments (statement.SEGMENT_SCHEMA), and evidence tables by name."""
+    """Details kept by the measurement in addition to the sums.
+
+    `segments` has the columns of statement.SEGMENT_SCHEMA; `evidence` holds the evidence tables by name.
+    """
 
     segments: pa.Table
     evidence: Mapping[str, pa.Table] = field(default_factory=dict)
 
 
 def joined(name: str, tables: Iterable[pa.Table]) -> pa.Table:
-    """Evidence tables of one name as one; an empty one of none."""
+    """Concatenate evidence tables of one name; without any rows, return an empty table."""
     some = [table for table in tables if table.num_rows]
     return pa.concat_tables(some).unify_dictionaries() if some else schema_of(name).empty_table()

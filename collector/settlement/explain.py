@@ -55,11 +55,14 @@ READINGS_OF: Final[Mapping[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Everything behind one line. `segments`: inside and outside the scope, the whole month without gap or overlap.
+    """All data that lead to one line of a statement.
 
-    `not_paid_ms`: time that was not paid, by class and reason. `beside`: figures shown beside the determinant, such as
-    on-grid hours, and AVC orders with the reason why they were not judged. `others`: the unit's lines of the service in
-    other areas or of other plants; then segments and time not paid are those of this one's part of the month.
+    `segments` covers the whole month without gap or overlap, inside and outside the scope. `not_paid_ms` is the time
+    that was not paid, by class and reason. `beside` holds figures shown next to the determinant, such as on-grid hours,
+    and AVC orders with the reason why they were not judged.
+
+    `others` are the unit's lines of the same service in other areas or of other plants. If there are any, `segments`
+    and `not_paid_ms` cover only this line's part of the month.
     """
 
     line: Line
@@ -127,7 +130,7 @@ def _place(row: Line | LeftRow) -> tuple[str, str, str, str]:
 
 
 def _concerns(finding: Finding, line: Line, services: Collection[str]) -> bool:
-    """Whether a finding concerns a line: it is about the line, its unit, its area, or a whole file."""
+    """True if a finding concerns a line: it names the line, its unit, its area, or a whole file."""
     subject, _, part = finding.subject.partition("/")
     if subject == line.unit:
         return part == line.service or part not in services

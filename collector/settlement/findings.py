@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a reader of a statement must know of its inputs: files, hours, revenue, clocks, spacing, documents."""
+"""Findings about the inputs of a statement: files, hours, revenue, clocks, record spacing, documents."""
 
 from __future__ import annotations
 
@@ -72,7 +72,10 @@ def unit_findings(account: Account) -> Iterator[Finding]:
 
 
 def _records_apart(account: Account) -> Iterator[Finding]:
-    """Whether records are usually further apart than a record holds: both numbers, and the remedy."""
+    """Report a unit whose records are usually further apart than the hold limit of the data policy.
+
+    The message names the spacing, the limit and the remedy.
+    """
     records, late, late_ms = (account.sum_of_month(f"{SPACING}.{name}") for name in ("records", "late", "late_ms"))
     if 2 * late <= records:
         return
@@ -86,7 +89,7 @@ def _records_apart(account: Account) -> Iterator[Finding]:
 
 
 def _no_evidence(account: Account) -> Iterator[Finding]:
-    """Limits registered without the test report they rest on (Art. 8(1))."""
+    """Report limits that are registered without their test report (Art. 8(1))."""
     units = [stretch.unit for stretch in account.stretches]
     limited = [u for u in units if any(limit is not None for limit in (u.agc_upper_mw, u.q_max_mvar, u.q_min_mvar))]
     if any(u.evidence is None for u in limited):

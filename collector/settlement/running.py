@@ -58,7 +58,7 @@ def _revenue(month: str, rows: Sequence[Revenue] | None) -> tuple[Sequence[Reven
 
 
 def running_findings(month: Month, running: Running) -> Iterator[Finding]:
-    """What keeps a running month from being final in every area."""
+    """The findings that keep a running month from being final in every area."""
     told = tr("the month to {cut}: an estimate, never final; nothing is posted", cut=format_time(running.cut_ms))
     yield Finding("running", str(month), told)
     if running.revenue_month:

@@ -345,7 +345,7 @@ def _end_ms(month: Month, cut: date | None) -> int:
 
 
 def _starts(account: Account, service: str) -> Iterator[StartStopEvidence]:
-    """What became of each start-stop order of a unit."""
+    """The results of each start-stop order of a unit, as rows of evidence."""
     for row in list_start_stops(account, service):
         one = row.occurrence
         a, b, c, d, gap = (None,) * 5 if one is None else (one.a, one.b, one.c, one.d, one.gap_ms)

@@ -195,9 +195,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class LeftRow:
-    """What one reason cost a line, standing alone: yuan more, had it not been so (rules.md section 6).
+    """The yuan that a line would have earned more without one reason, taken alone (rules.md section 6).
 
-    `duration_ms` None: it is no time. `amount_yuan` None: nothing is assumed. `assumption`: in both languages.
+    `duration_ms` is None if the reason is not a time; `amount_yuan` is None if no amount is assumed. `assumption` is in
+    both languages.
     """
 
     area: str
@@ -230,9 +231,9 @@ class StartStopEvidence(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class YesterdayRow:
-    """What the last day before the cut changed of a line: the month to the cut minus the month to a day earlier.
+    """The change of a line by the last day before the cut: the month to the cut minus the month to a day earlier.
 
-    An amount is None where the line has none. `estimate`: the change is one of an estimate, not of that day alone.
+    An amount is None where the line has none. `estimate`: the change comes from an estimate, not from that day alone.
     """
 
     area: str

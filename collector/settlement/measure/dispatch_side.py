@@ -165,7 +165,7 @@ class DispatchSide:
         )
 
     def without_own_fault(self) -> DispatchSide:
-        """The same without exclusions for own fault."""
+        """A copy that leaves out the exclusions for own fault."""
         other = copy.copy(self)
         other.exclusions = [e for e in self.exclusions if e.reason is not ExclusionReason.OWN_FAULT]
         return other
@@ -175,7 +175,7 @@ class DispatchSide:
         return service if service in self._services else "*"
 
     def excluded_spans(self, unit: str, service: str, *, own_fault: bool = True) -> list[tuple[int, int]]:
-        """Exclusions of one unit and service in UTC ms; without `own_fault`, those that leave the scope."""
+        """Exclusions of one unit and service in UTC ms. `own_fault=False`: only those that leave the scope."""
         return [
             (e.start_ms, e.end_ms)
             for e in self.exclusions

@@ -179,7 +179,7 @@ class Facts:
 
     @cached_property
     def spilling(self) -> Tri:
-        """Whether the unit spills water; a unit without the signal is taken to spill throughout its order."""
+        """Whether the unit spills water. A unit without this signal is taken to spill during its whole order."""
         return self._status_or("spilling", True)
 
     def _status_or(self, name: str, absent: bool) -> Tri:
@@ -191,7 +191,11 @@ class Facts:
 
     @cached_property
     def on(self) -> Tri:
-        """Whether the unit is on grid: by breaker, else by output above a small share of P_N or condenser."""
+        """Whether the unit is on grid.
+
+        The breaker decides if its status is recorded. Otherwise the unit is on grid if its output is above a small
+        share of P_N, or if it runs as a condenser.
+        """
         has = self.has_column("on_grid")
         if all(has):
             return self.status("on_grid")
@@ -201,7 +205,7 @@ class Facts:
         return derived if not any(has) else self.status("on_grid").where(self.lanes_with("on_grid"), derived)
 
     def on_at(self, row: Ints) -> Tri:
-        """Whether the unit is on grid at single records, by the rule of `on`."""
+        """Whether the unit is on grid at the given records, by the rule of `on`."""
         direct = self._status_at("on_grid", row)
         has = np.array(self.has_column("on_grid"))
         if has.all():
@@ -222,7 +226,7 @@ class Facts:
         return Tri(breaker.valid & (breaker.values == 1), breaker.valid & (breaker.values == 0))
 
     def condenser_at(self, row: Ints) -> Tri:
-        """Whether the unit runs as a condenser at single records, by the rule of `condenser`."""
+        """Whether the unit runs as a condenser at the given records, by the rule of `condenser`."""
         running = self._status_at("condenser", row)
         absent = ~np.array(self.has_column("condenser"))[self.rows.lane[row]]
         return Tri(running.true & ~absent, running.false | absent)

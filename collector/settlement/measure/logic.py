@@ -43,7 +43,7 @@ class Tri:
         return ~(self.true | self.false)
 
     def where(self, mask: Bools, other: Tri) -> Tri:
-        """This condition where `mask`, the other elsewhere."""
+        """Take this condition where `mask` is true, and `other` elsewhere."""
         return Tri(np.where(mask, self.true, other.true), np.where(mask, self.false, other.false))
 
 

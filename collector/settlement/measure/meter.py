@@ -112,16 +112,20 @@ def _pieces(facts: Facts, reading: Ints, values: Ints) -> tuple[Ints, _OddPieces
 
 
 def _joined(first_wh: int, changes: list[MeterChange], last_wh: int) -> list[int]:
-    """What each of the meters grew between two readings, in order of time."""
+    """The energy in Wh that each meter counted between two readings, in order of time.
+
+    Example: with one meter change in between, the result is [old final - first reading, last reading - new initial].
+    """
     starts = [first_wh, *(change.new_initial_wh for change in changes)]
     ends = [*(change.old_final_wh for change in changes), last_wh]
     return [end - start for start, end in zip(starts, ends, strict=True)]
 
 
 def _readings(facts: Facts, valid: Bools) -> tuple[Ints, Ints, Ints, Ints]:
-    """The rows of all readings; cells with two or more, and the places of first and last among them.
+    """Find all readings, and the days that have two or more.
 
-    One at midnight belongs to both days.
+    Returns the rows of all readings, the cells (unit and day) with at least two of them, and for each such cell the
+    places of its first and last reading among all readings. A reading at midnight belongs to both days.
     """
     midnights = np.arange(facts.axis.days + 1, dtype=np.int64) * DAY_MS
     begin, until = facts.places.midnight_rows[:, :-1], facts.places.rows_at(midnights[1:], after=True)
@@ -132,7 +136,7 @@ def _readings(facts: Facts, valid: Bools) -> tuple[Ints, Ints, Ints, Ints]:
 
 
 def differs(register_wh: int, telemetry_kwms: int, tolerance_ratio: Fraction) -> bool:
-    """Whether the two energies differ by more than the tolerance, a share of the meter's energy."""
+    """True if the two energies differ by more than the tolerance, which is a share of the meter's energy."""
     register_kwms = register_wh * _KWMS_PER_WH
     difference = abs(telemetry_kwms - register_kwms) * tolerance_ratio.denominator
     return difference > abs(register_kwms) * tolerance_ratio.numerator

@@ -107,7 +107,10 @@ class Plausible:
         return self._by_row(self._power_limit, _NO_LIMIT)
 
     def _may_exceed(self, values: Ints) -> bool:
-        """Whether any power is beyond the least limit of the batch: in most none is, and no row need be judged."""
+        """A quick test: true if any power is above the smallest limit of the batch.
+
+        In most batches no power is, and then no row has to be checked against its own limit.
+        """
         parts = [part for lane in self._axis.lanes for part in self._around.get(lane.unit, ())]
         least = min(map(self._power_limit, parts), default=_NO_LIMIT)
         return bool(values.max() > least or values.min() < -least)

@@ -126,5 +126,5 @@ def _order(codes: Codes, time: Ints) -> Ints | None:
 
 
 def tail_of(settle_ms: int, hold_ms: int) -> int:
-    """How long after a day's end records are needed, ms: an AVC order of its last instant is judged by then."""
+    """The time in ms after a day's end for which records are needed: they judge an AVC order of its last instant."""
     return settle_ms + hold_ms

@@ -132,9 +132,11 @@ class CalledPower(NamedTuple):
 
 
 class TargetKind(IntEnum):
-    """What a kept AVC target is: it may be an order, begins a run, or held when the days measured began.
+    """The kind of an AVC target that is kept.
 
-    BEGINS_UNSURE: time is missing before, so that the run before may have gone on.
+    CHANGE: the target changed, which may be an order. BEGINS: the first target of a run. BEGINS_UNSURE: the same, but
+    time is missing before it, so that the run before may have continued. HELD: the target already stood when the
+    measured days began.
     """
 
     CHANGE = 0
@@ -144,7 +146,10 @@ class TargetKind(IntEnum):
 
 
 class TargetFlag(IntFlag):
-    """What is known of an AVC target beside its kind (the lowest two bits); from CAUSE on: why it can't be judged."""
+    """Flags of an AVC target.
+
+    The lowest two bits are its kind (TargetKind); the bits from CAUSE on hold the reason why it can't be judged.
+    """
 
     KIND = 3
     SURE = 4  # an order, whatever target stood when the day began
@@ -160,8 +165,11 @@ NO_VOLTAGE: Final = -(1 << 62)  # in place of a voltage that is missing: 0 V is 
 
 
 class AvcTargets(NamedTuple):
-    """AVC targets of a unit from a day on. `rows`: UTC ms, V, flags, least change that is an order in V, UTC ms of the
-    judging record (-1: none), its voltage in V (or NO_VOLTAGE); one row of the array each."""
+    """AVC targets of a unit from a day on; `rows` is an array of AVC_TARGET_ROWS rows, one column a target.
+
+    The rows: time in UTC ms, target in V, flags (TargetFlag), least change in V that counts as an order, time of the
+    judging record in UTC ms (-1: none), its voltage in V (or NO_VOLTAGE).
+    """
 
     unit: str
     day_ordinal: int

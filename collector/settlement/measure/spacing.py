@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How far a unit's records are apart: where they usually are further apart than a record holds, most time is missing.
+"""Spacing of a unit's records, compared with the hold limit of the data policy.
 
-No amount depends on these columns; a finding names both numbers, since it is the data policy that does not fit.
+If records are usually further apart than a record holds, most time counts as missing. No amount depends on these
+columns: they feed a finding that names both numbers, so that the data policy can be corrected.
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ class Axis:
 
 
 class RecordPlaces:
-    """Where the records of a batch lie: the rows of each lane and local day, and the cell of each record."""
+    """Index of the records of a batch: the rows of each lane and local day, and the cell of each record."""
 
     def __init__(self, axis: Axis, rows: LaneRecords) -> None:
         self._axis, self._rows = axis, rows
@@ -106,11 +106,11 @@ class RecordPlaces:
 
     @cached_property
     def midnight_rows(self) -> Ints:
-        """Per lane the first row at or after each midnight, from that of its first day to that after its last."""
+        """Per lane, the first row at or after each midnight, from the start of its first to the end of its last day."""
         return self.rows_at(np.arange(self._axis.days + 1, dtype=np.int64) * DAY_MS)
 
     def rows_at(self, offset_ms: Ints, *, after: bool = False) -> Ints:
-        """Per lane and offset from its start the first row at it or later; `after`: the first one later."""
+        """Per lane, the first row at or after each offset from the lane's start; with `after`, the first row later."""
         lanes, starts = self.lane_rows.tolist(), self._axis.start_utc_ms.tolist()
         side: Literal["left", "right"] = "right" if after else "left"
         found = [

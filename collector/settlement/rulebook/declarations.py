@@ -129,7 +129,7 @@ class Declarations(TomlKeys):
         return str(found)
 
     def specs(self) -> dict[str, ValueSpec]:
-        """What the computation reads: the values it knows, and the price of each service that the rulebook adds."""
+        """The values that the computation reads, including the price of each service that the rulebook adds."""
         own = {f"{ident}.price": _SPECS[f"{formula}.price"] for ident, formula in self.added.items()}
         return {**_SPECS, **own}
 

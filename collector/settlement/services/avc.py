@@ -216,7 +216,11 @@ def _write(facts: Facts, targets: _Targets, scope: Bools, unknown: Bools) -> Non
 
 
 def _judging(facts: Facts, row: Ints, lane: Ints, time: Ints) -> tuple[Bools, Ints, Ints, Ints, Bools]:
-    """What judges each target: if a record does, its time, voltage, why it can't (0: it can), if time is missing."""
+    """Find the record that judges each AVC target.
+
+    Returns for each target: if there is such a record, its time in UTC ms, its voltage in V (or NO_VOLTAGE), the reason
+    why it can't judge (0: it can), and if time is missing up to it.
+    """
     rows, policy = facts.rows, facts.policy
     due = time + policy.settle_ms
     judge = _first_at_or_after(rows.lane, rows.time_utc_ms, row, lane, due)
@@ -240,7 +244,7 @@ def _judging(facts: Facts, row: Ints, lane: Ints, time: Ints) -> tuple[Bools, In
 
 
 def _unsure_after(facts: Facts, row: Ints, judge: Ints) -> Bools:
-    """Whether time in service is missing between an order and the record that judges it, that record included."""
+    """True if time in service is missing between an order and the record that judges it (inclusive)."""
     rows, avc = facts.rows, facts.rows.columns["avc_in_service"]
     length = judge - row
     window = np.repeat(row + 1 - (np.cumsum(length) - length), length) + np.arange(int(length.sum()))
@@ -264,7 +268,7 @@ def _first_at_or_after(lane_of: Ints, time: Ints, row: Ints, lane: Ints, due: In
 
 
 def _at_limit(facts: Facts, row: Ints, lane: Ints) -> Bools:
-    """Whether the equipment is at its limit, or its unit has that column but no value in it."""
+    """True if the equipment is at its limit, or if its unit has that column but no value in it."""
     column = facts.rows.columns.get("avc_at_limit")
     has = np.array(facts.has_column("avc_at_limit"))[lane]
     if column is None:

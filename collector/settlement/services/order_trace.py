@@ -190,7 +190,7 @@ def _starts_of(account: Account, order: Order, runs: Sequence[StatusRun]) -> Ite
 
 
 def _is_counted(account: Account, at_ms: int) -> bool:
-    """Whether a start at an instant is one of the month: registered, and not excluded for whatever reason."""
+    """True if a start at this instant counts for the month: the service is registered, and nothing excludes it."""
     month = account.case.month.interval
     here = month.start_ms <= at_ms < month.end_ms and any(
         local_midnight_ms(s.first_day) <= at_ms < local_midnight_ms(s.until_day) for s in account.stretches_of(START)

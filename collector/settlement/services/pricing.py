@@ -57,7 +57,10 @@ UNCERTAIN: Final = "uncertain_edge"  # why a line is provisional or blocked whos
 
 
 class Bound(Enum):
-    """How missing time is priced: left out, or so that the line is as low, or as high, as it could be."""
+    """How missing time is priced.
+
+    MEASURED leaves it out. LOW and HIGH price it so that the line becomes as low, or as high, as it could be.
+    """
 
     MEASURED = "measured"
     LOW = "low"
@@ -71,10 +74,10 @@ def place_of(stretch: ConstantDays) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class Account:
-    """One unit in one month, or the part of it that lies in one area with one plant.
+    """One unit in one month, or the part of the month that lies in one area with one plant.
 
-    Amounts and quantities are of the part; on-grid time of the scope, λ and coverage are the unit's over the month, so
-    that the parts add up to the whole.
+    Amounts and quantities are those of the part. The on-grid time of the scope, λ and coverage are the unit's over the
+    whole month, so that the parts add up to the whole.
     """
 
     case: Case
@@ -115,7 +118,7 @@ class Account:
         return found
 
     def part_of(self, service: str) -> list[ConstantDays]:
-        """Those of `stretches_of` that lie in the part."""
+        """The stretches of `stretches_of` that lie in the part."""
         found = self.stretches_of(service)
         return found if self.part is None else [s for s in found if place_of(s) == self.part]
 

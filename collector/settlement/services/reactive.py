@@ -102,7 +102,11 @@ def _free(facts: Facts, service: str, power_kw: Ints) -> Ints:
 
 
 def _in_band(facts: Facts, voltage: Values) -> Tri:
-    """Whether low ≤ U ≤ high of the row in force, each limit judged by itself; missing where there is no row."""
+    """Whether low ≤ U ≤ high of the band row in force; missing where no row is in force.
+
+    Each limit is judged by itself: if U is above the known high limit, the answer is false even if the low limit is
+    missing.
+    """
     row = facts.timeline.row_of(facts.band_spans)
     columns = facts.dispatch.band.columns
     low, high = (_column_at(columns[name], row) for name in ("low_v", "high_v"))
@@ -123,7 +127,7 @@ def _compared(left: Values, right: Values, outcome: Bools) -> tuple[Bools, Bools
 
 
 def _at_limit(facts: Facts, service: str, supplied: Values) -> Tri:
-    """Whether the unit supplies, or absorbs, up to its registered limit; false where no limit is registered."""
+    """Whether the unit supplies (or absorbs) up to its registered limit; false where no limit is registered."""
 
     def limit(stretch: ConstantDays) -> int | None:
         mvar = stretch.unit.q_max_mvar if service == LAG else stretch.unit.q_min_mvar

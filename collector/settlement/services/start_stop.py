@@ -52,11 +52,15 @@ class Hidden(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class OrderResult:
-    """What became of an order. `paid` at `place`; `used`: paid, here, or in another month or part of it.
+    """The result of one start-stop order.
 
-    `certain`: all of its certain occurrences, each with whether it is excluded. `hidden`: without a payable certain one
-    those that could close in this part of the month; with one that closes in the month, those of any part that could
-    have come in its place.
+    `paid` is the occurrence (stop and restart) that is paid, `place` the stretch it is paid in. `used`: an occurrence
+    is paid, here, in another month, or in another part of this month. `certain` lists all certain occurrences, each
+    with a flag that is true if it is excluded.
+
+    `hidden` lists occurrences that missing data may hide. If no certain occurrence can be paid, they are those that
+    could close in this part of the month. If the certain one closes in this month, they are those of any part that
+    could have come before it and been paid in its place.
     """
 
     order: Order
@@ -68,7 +72,7 @@ class OrderResult:
 
     @property
     def uncertain(self) -> bool:
-        """Whether the order may have been fulfilled this month, but not for certain."""
+        """True if the order may have been fulfilled this month, but not for certain."""
         return not self.used and bool(self.hidden)
 
 
@@ -110,7 +114,10 @@ class Orders:
         return OrderResult(order, certain, None, None, False, hidden)
 
     def _hidden(self, inside: Span, *, first_only: bool) -> Iterator[Hidden]:
-        """What holes may hide of an order, outside exclusions; `first_only`: what could be its first, in any part."""
+        """List the occurrences of an order that missing data may hide, outside exclusions.
+
+        With `first_only`, list those that could be the first of the order, in any part of the month.
+        """
         free = list(_between(self.excluded, inside))
         for one in possible_occurrences(self._whole, inside, self.max_gap_ms, self._min_stop_ms):
             if first_only and one.after_off and len(free) == 1:
@@ -129,12 +136,12 @@ class Orders:
     def instead(
         self, result: OrderResult, amounts: Callable[[Hidden], Iterable[Fraction | None]]
     ) -> Iterator[Fraction | None]:
-        """What hidden occurrences could pay in this part: nothing where they close in another one."""
+        """The amounts hidden occurrences could pay in this part; zero for one that closes in another part."""
         for hidden in result.hidden:
             yield from amounts(hidden) if hidden.place in self.mine else [Fraction(0)]
 
     def _touched(self, one: Occurrence) -> bool:
-        """Whether any instant from opening to closing, both included, is excluded."""
+        """True if any instant from opening to closing (both included) is excluded."""
         return any(start <= one.d and end > one.b for start, end in self.excluded)
 
     def _place_at(self, time_utc_ms: int) -> ConstantDays | None:
@@ -315,7 +322,10 @@ def _unpriced(account: Account) -> str:
 
 
 def list_start_stops(account: Account, service: str) -> Iterator[StartStopOutcome]:
-    """What became of each order of the month: a row for every certain occurrence in it, or one that says why none."""
+    """List the results of each order of the month.
+
+    There is a row for every certain occurrence; an order without one has a row that says why.
+    """
     orders = Orders(account, service)
     priced = Priced(account, service)
     for result in orders.results:

@@ -70,14 +70,21 @@ class PeakEvidence:
 
 
 def split(cumulated_kwms: Ints, share: Fraction) -> Ints:
-    """A share of energies that grow, rounded so that the parts add up: of each, what its rounded sum grew by."""
+    """Split off a share of cumulated energies in kW·ms, rounded so that the parts add up to the rounded total.
+
+    Each part is the growth of the rounded cumulated sum.
+    """
     whole, rest = np.divmod(cumulated_kwms, share.denominator)
     rounded = whole * share.numerator + (2 * rest * share.numerator + share.denominator) // (2 * share.denominator)
     return np.asarray(np.diff(rounded, prepend=0), dtype=np.int64)
 
 
 def blame(tally: Tally, shown: PeakEvidence) -> None:
-    """Where only another member's data are missing, say so; of a member itself, whether breaker or output is."""
+    """Give missing time in a peak group its exact reason.
+
+    `group_member_missing`: only the data of another member are missing. `no_power`: the unit itself is on grid without
+    a known output. Otherwise the breaker status is missing, and the reason stays as it is.
+    """
     if tally.code is not None and shown.grouped:
         tally.code[tally.missing & shown.unpowered] = REASON_CODES["no_power"]
         tally.code[tally.missing & shown.blamed] = REASON_CODES["group_member_missing"]
