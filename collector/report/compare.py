@@ -112,7 +112,7 @@ class _Changed:
         return (*found, *(f"{READING} {ident}" for ident in sorted(self.readings)))
 
     def price(self, service: str) -> bool:
-        """Whether a rulebook row that prices the service differs."""
+        """True if a rulebook row that prices the service differs."""
         before, after = ({r for r in rules if r[0].startswith(f"{service}.")} for rules in self._rules)
         return before != after
 

@@ -86,7 +86,7 @@ class EvidenceTable:
 
     @property
     def title(self) -> Words:
-        """Its title, Chinese and English."""
+        """The title of the table, in Chinese and English."""
         return TITLES[self.name]
 
 
@@ -109,7 +109,10 @@ def made_tables(statement: Statement, unpaid: Iterable[UnpaidTime]) -> dict[str,
 
 
 def finding_texts(findings: Iterable[Finding], lines: Iterable[Line]) -> list[Words]:
-    """What each finding says, in Chinese and English; of a line without an amount also its reason."""
+    """The text of each finding, in Chinese and English.
+
+    The text of a blocked or pending line also gives its reason.
+    """
     reasons = {f"{line.unit}/{line.service}": line.reason for line in lines if line.amount_yuan is None}
 
     def said(finding: Finding, lang: Lang) -> str:
@@ -123,7 +126,10 @@ def finding_texts(findings: Iterable[Finding], lines: Iterable[Line]) -> list[Wo
 
 
 def subject_words(subject: str) -> Words:
-    """What a finding is about, for people: of a line its unit and service in words, else what it names."""
+    """The subject of a finding in words: unit and service for a line, else the name as it is.
+
+    Example: `u1/agc` becomes the unit's id and the name of the service in Chinese and English.
+    """
     unit, _, service = subject.partition("/")
     if service not in words.SERVICES:
         return subject, subject
@@ -138,7 +144,7 @@ def _findings(statement: Statement) -> Iterable[Row]:
 
 
 def ranked(statement: Statement, unpaid: Iterable[UnpaidTime]) -> list[LeftRow]:
-    """What was left on the table, most yuan first; then what has minutes only, longest first."""
+    """Rank the rows of money left on the table: most yuan first, then rows with minutes only, longest first."""
     place = {(line.unit, line.service): (line.area, line.plant) for line in statement.lines}
     nothing = tr("minutes only: nothing was asked of the unit then")
     rows = [
@@ -155,9 +161,10 @@ def ranked(statement: Statement, unpaid: Iterable[UnpaidTime]) -> list[LeftRow]:
 
 
 def left_totals(rows: Iterable[LeftRow]) -> list[LeftRow]:
-    """What each reason cost the units of a plant, and those of an area (`plant` empty), ranked; `unit` is empty.
+    """Sum the rows by reason, for each plant and for each area (`plant` is empty), ranked; `unit` is empty.
 
-    Unit-minutes and yuan of one service and reason are added up, reasons never; no yuan where a unit has none.
+    Unit-minutes and yuan are added up only within one service and reason, never across reasons. If one unit has no
+    yuan, the sum has none.
     """
     found: dict[tuple[str, str, str, str], list[LeftRow]] = defaultdict(list)
     for row in rows:

@@ -29,7 +29,10 @@ def statement_hash(files: Mapping[str, str]) -> str:
 
 
 def hashes_wrong(manifest: Mapping[str, Any], subject: str) -> Iterator[str]:
-    """Where a manifest's hash over all files is not that of the files it lists, in words; older ones have none."""
+    """Check that a manifest's hash over all files agrees with the files it lists.
+
+    Yields a message if it differs. Manifests of older versions have no such hash and are not checked.
+    """
     if manifest.get("statement_hash_version") == STATEMENT_HASH_VERSION:
         found = statement_hash(manifest["files"])
         if manifest["statement_hash"] != found:

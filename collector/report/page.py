@@ -96,7 +96,7 @@ def _context(statement: Statement, unpaid: Sequence[UnpaidTime], paper: words.Pa
 
 
 def status_on(paper: words.Paper | None, code: str) -> words.Words:
-    """The same on a paper: of a what-if nothing is final."""
+    """The status of a month on a paper, in words. On the paper of a what-if run, no month is final."""
     return words.WHAT_IF if paper is not None and paper.what_if and code == "final" else month_status(code)
 
 

@@ -59,8 +59,10 @@ class UnpaidTime:
 
 @dataclass(frozen=True, slots=True)
 class TraceTexts:
-    """Segments and evidence as lines of their CSV files, by the name of the file without its ending; their numbers of
-    rows; and the unpaid time."""
+    """Segments and evidence as CSV lines.
+
+    `lines` and `rows` (the number of rows) go by the name of the file without its ending; `times` is the unpaid time.
+    """
 
     lines: Mapping[str, Any]
     rows: Mapping[str, int]
@@ -69,7 +71,7 @@ class TraceTexts:
 
 @dataclass(frozen=True, slots=True)
 class WrittenSegments:
-    """The same, the lines already written to files of their own."""
+    """As TraceTexts, but with the lines already written to files of their own."""
 
     paths: Mapping[str, Path]
     rows: Mapping[str, int]
@@ -78,7 +80,7 @@ class WrittenSegments:
 
 @dataclass(frozen=True, slots=True)
 class WrittenTraces:
-    """What was written: the unpaid time, sorted, and the rows of each file."""
+    """The result of writing: the unpaid time, sorted, and the number of rows of each file."""
 
     unpaid: tuple[UnpaidTime, ...]
     rows: Mapping[str, int]
@@ -162,8 +164,10 @@ def _as_csv(text: pa.Table) -> Any:
 
 
 def _quoted(text: pa.Table) -> bytes:
-    """The same with quotes around what needs them. Arrow would quote every text, so that the bytes would depend on
-    which units are written together."""
+    """Format a table as CSV with quotes only around the texts that need them.
+
+    Arrow would quote every text, so that the bytes would depend on which units are written together.
+    """
     lines = io.StringIO(newline="")
     columns = (pc.fill_null(column.cast(pa.string()), "").to_pylist() for column in text.itercolumns())
     csv.writer(lines, lineterminator="\n").writerows(zip(*columns, strict=True))

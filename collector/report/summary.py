@@ -28,7 +28,10 @@ SUMMARY_COLUMNS: Final = (*("period", "area", "service", "compensation_yuan", "a
 
 @dataclass(frozen=True, slots=True)
 class SummedLine:
-    """What a summary takes of a line. `amount_yuan` None: pending, blocked. `allocated`: its area's cost was shared."""
+    """The fields of a line that a summary needs.
+
+    `amount_yuan` is None for a pending or blocked line. `allocated`: the cost of its area was shared.
+    """
 
     month: str
     area: str
@@ -40,8 +43,10 @@ class SummedLine:
 
 @dataclass(frozen=True, slots=True)
 class SummaryRow:
-    """The sums of a service in an area over a period. `units`: how many were paid; `share`: of the area's compensation,
-    None where that is zero."""
+    """The sums of a service in an area over a period.
+
+    `units` is the number of units paid. `share` is the part of the area's compensation; None where that is zero.
+    """
 
     period: str
     area: str
@@ -96,7 +101,7 @@ def summary_csv(rows: Iterable[SummaryRow]) -> bytes:
 
 
 def lines_of_statement(statement: Statement) -> Iterator[SummedLine]:
-    """What a summary takes of a statement."""
+    """Reduce the lines of a statement to the fields a summary needs."""
     blocked = {area.area for area in statement.areas if area.status is MonthStatus.BLOCKED}
     for line in statement.lines:
         row = (line.month, line.area, line.service, line.unit, line.amount_yuan)
