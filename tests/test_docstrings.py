@@ -13,11 +13,7 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parents[1]
-NOT_DONE: Final = (
-    "collector/center/web/",
-    "collector/report/",
-    "collector/settlement/",
-)
+NOT_DONE: Final = ("collector/center/web/",)
 FROZEN: Final = "collector/center/db/migrations/versions/"
 NO_SUBJECT: Final = re.compile(
     r"(It|Its|That|Those|These|This|Such|What|Whatever|Which|Who|Whoever|Nothing|Everything)\b(?!-)"
