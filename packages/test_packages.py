@@ -145,6 +145,20 @@ def test_both_sides_live_on_one_machine(root: Root) -> None:
     assert "collector" in root.path("/etc/passwd").read_text()
 
 
+def test_a_quick_start_on_one_machine_names_the_broker_it_lacks_and_runs_once_it_is_there(root: Root) -> None:
+    root.install(root.package("center"))
+    start = ("collector", "quickstart", "/root/trial", "--plant", "P1", "--units", "U1", "--seconds", "1")
+    said = root.run(*start, good=False)
+    assert "apt install mosquitto" in said
+    assert not root.path("/root/trial").exists()
+    shutil.copy("/etc/resolv.conf", root.path("/etc/resolv.conf"))
+    root.run("apt", "update")
+    root.run("apt", "install", "--yes", "--no-install-recommends", "mosquitto")
+    said = root.run(*start)
+    assert "the first record is at the center: http://127.0.0.1:" in said
+    assert "client certificates and the ACL" in said
+
+
 def test_an_upgrade_from_0_1_0_keeps_a_full_buffer(root: Root) -> None:
     root.install(root.package("agent", DEBS / "old"))
     configure(root, "agent")

@@ -144,6 +144,20 @@ def test_a_wish_that_cannot_be_is_told_and_nothing_is_written(tmp_path: Path, op
     assert not (tmp_path / "trial").exists()
 
 
+def test_without_a_broker_nothing_is_asked_or_written_and_the_package_is_named(tmp_path: Path) -> None:
+    # As from the package of the center, which does not carry the embedded broker; Mosquitto, if here, is unwanted.
+    hidden = "import sys; sys.modules['amqtt'] = None; from collector.cli.main import main; main()"
+    program = [sys.executable, "-c", hidden, "quickstart", str(tmp_path / "trial"), "--embedded-broker"]
+    done = run_watched(program, tmp_path)
+    assert done.returncode == 1
+    assert "apt install mosquitto" in done.stderr
+    assert not (tmp_path / "trial").exists()
+    written = run_watched([*program, "--write-only"], tmp_path)
+    assert written.returncode == 0, written.stderr
+    again = run_watched(program, tmp_path)  # for the folder that is there now too: its files are for services
+    assert again.returncode == 0, again.stderr
+
+
 def test_a_folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "letters.txt").write_text("mine")
     done = run_watched([*PROGRAM, str(tmp_path), "--write-only"], tmp_path)

@@ -71,6 +71,9 @@ def quickstart(
     is_new = not (folder / "center" / "center.toml").exists()
     if is_new and folder.exists() and any(folder.iterdir()):
         raise CollectorError(tr("holds files that are not a quick start's: choose another folder"), subject=str(folder))
+    starts = not write_only and (broker.partition(":")[0] in _HERE if is_new else _is_for_here(folder))
+    if starts:
+        _require_programs(embedded=embedded)
     if is_new:
         wish = _wish(plant, units, gateway, device or [], points, broker, listen, write_only=write_only)
         written = lay_out(folder, wish)
@@ -78,10 +81,25 @@ def quickstart(
     else:
         print(say(tr("{folder} is there already: its files are used as they are, and options that change them are not",
                      folder=folder)))  # fmt: skip
-    if write_only or not _is_for_here(folder):
+    if not starts:
         _say_what_to_carry(folder)
         return
     _run(folder, seconds, embedded=embedded)
+
+
+def _require_programs(*, embedded: bool) -> None:
+    """Refuse before anything is asked or written where a part is not installed.
+
+    Raises:
+        CollectorError: no broker.
+        ModuleNotFoundError: a plant's installation, which has no center.
+    """
+    from importlib import import_module
+
+    from collector.cli.quickstart.run import find_broker
+
+    import_module("litestar")
+    find_broker(embedded=embedded)
 
 
 def _wish(

@@ -2,7 +2,7 @@
 """The quick start's processes: broker, center, simulated devices and agent, until the first record is stored.
 
 The broker is Mosquitto with TLS, client certificates and the ACL where it is installed; else the embedded one, which
-speaks TLS and knows no ACL.
+speaks TLS and knows no ACL. Packages for production don't carry the embedded one.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 from collector.base.clock import SystemClock
+from collector.base.errors import CollectorError
 from collector.base.text import tr
 from collector.center.db.store import CenterStore
 from collector.center.operate.status import latest_month, read_gateways
@@ -40,6 +42,21 @@ class Place:
     account: str
     password_file: Path
     broker: str
+
+
+def find_broker(*, embedded: bool) -> str:
+    """Path of Mosquitto; empty: the embedded broker is here and is used.
+
+    Raises:
+        CollectorError: this machine has neither.
+    """
+    found = None if embedded else shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if found is None and find_spec("amqtt") is None:
+        raise CollectorError(tr(
+            "no broker is installed here, and nothing was written or started: as root, apt install mosquitto, then the "
+            "same command again; --write-only writes the files without starting anything"
+        ))  # fmt: skip
+    return found or ""
 
 
 @contextmanager
@@ -105,8 +122,8 @@ def prepare_store(folder: Path) -> Path:
 
 def _start_broker(folder: Path, port: int, processes: Processes, *, embedded: bool) -> str:
     """Start the broker on this machine's own address; returns its kind, in words."""
-    broker, found = folder / "broker", shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-    if found is None or embedded:
+    broker, found = folder / "broker", find_broker(embedded=embedded)
+    if not found:
         arguments = ["--listen", f"127.0.0.1:{port}", "--tls", str(broker)]
         words = tr("the embedded one, with TLS and without an ACL; Mosquitto would be used where it is installed")
     else:
