@@ -72,11 +72,15 @@ lock: .venv.stamp  ## requirements/*.txt from constraints.txt and the package in
 	$(BIN)/python -m requirements.lock
 	$(BIN)/python -m requirements.licences
 
-# As root, for the Debian release SUITE: bookworm (12) or trixie (13). A bare root of it is made once, in build/.
+# As root, for the Debian release SUITE: bookworm (12) or trixie (13), and the processor ARCH: amd64 or arm64. A bare root
+# of the release is made once, in build/.
 SUITE ?= bookworm
+OWN_ARCH := $(shell dpkg --print-architecture 2>/dev/null)
+OTHER_ARCH := $(if $(filter arm64,$(OWN_ARCH)),amd64,arm64)
+ARCH ?= $(OWN_ARCH)
 SIDES ?= agent center
 PYTHON_VERSION ?= $(if $(filter trixie,$(SUITE)),3.13,3.11)
-export SUITE PYTHON_VERSION
+export SUITE PYTHON_VERSION ARCH
 export HOST_PYTHON ?= $(BIN)/python
 deb: .venv.stamp  ## dist/collector-agent_*.deb and collector-center_*.deb, built in a bare root (root, mmdebstrap)
 	for side in $(SIDES); do packages/build_deb.sh $$side dist || exit 1; done
@@ -84,10 +88,17 @@ deb: .venv.stamp  ## dist/collector-agent_*.deb and collector-center_*.deb, buil
 bundle: .venv.stamp  ## dist/collector-*.tar.gz: wheels with hashes and an install script, for machines without internet
 	for side in $(SIDES); do packages/build_bundle.sh $$side dist || exit 1; done
 
+# Debian's Python for the other processor, unpacked and not configured: qemu-user runs the program in it.
+OTHER_ROOT := build/$(SUITE)-$(OTHER_ARCH)-extracted.tar
+$(OTHER_ROOT):
+	@mkdir -p build
+	mmdebstrap --quiet --variant=extract --architectures=$(OTHER_ARCH) --include=python3,python3-venv $(SUITE) $@
+
 # What CI has no time for; it takes minutes, and mosquitto is fetched. 0.1.0 is the commit that was delivered first.
-packages-test: deb bundle  ## packages and bundles installed, started, upgraded from 0.1.0, removed and purged in a bare root
+packages-test: deb bundle $(OTHER_ROOT)  ## packages and bundles installed, started, upgraded from 0.1.0, removed and purged in a bare root
+	$(MAKE) deb bundle ARCH=$(OTHER_ARCH)
 	for side in $(SIDES); do packages/build_deb.sh $$side dist/old 7fe02f0 || exit 1; done
-	ROOT_TAR=build/$(SUITE)-$(shell dpkg --print-architecture).tar $(BIN)/python -m pytest -o faulthandler_timeout=0 packages
+	ROOT_TAR=build/$(SUITE)-$(OWN_ARCH).tar OTHER_ROOT_TAR=$(OTHER_ROOT) $(BIN)/python -m pytest -rs -o faulthandler_timeout=0 packages
 
 sbom: .venv.stamp  ## dist/*.cdx.json: what each deployment installs (CycloneDX), to go with a release
 	$(BIN)/python -m requirements.sbom dist

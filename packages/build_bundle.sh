@@ -3,14 +3,13 @@
 # Everything a machine without internet needs, in one file: packages/build_bundle.sh agent|center OUT
 #
 # Wheels with their hashes, units, samples, manuals, and install.sh, which checks every file first. For another processor or
-# Python: MACHINE=aarch64 PYTHON_VERSION=3.12. Nothing is compiled, so any machine can make the bundle of any other.
+# Python: ARCH=arm64 (or MACHINE=aarch64) PYTHON_VERSION=3.12. Nothing is compiled, so any machine can make the bundle of any other.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 side=$1 out=$2
-machine=${MACHINE:-$(uname -m)} version=${PYTHON_VERSION:-3.11} python=${HOST_PYTHON:-.venv/bin/python}
-platforms=(--platform "linux_$machine")
-for glibc in 2_5 2_12 2_17 2_24 2_26 2_27 2_28 2_31 2_34; do platforms+=(--platform "manylinux_${glibc}_$machine"); done
-for old in manylinux1 manylinux2010 manylinux2014; do platforms+=(--platform "${old}_$machine"); done
+case ${ARCH:-} in amd64) own=x86_64 ;; arm64) own=aarch64 ;; *) own=$(uname -m) ;; esac
+machine=${MACHINE:-$own} version=${PYTHON_VERSION:-3.11} python=${HOST_PYTHON:-.venv/bin/python}
+mapfile -t platforms < <(packages/platforms.sh "$machine")
 name=collector-$side-$("$python" -c 'import collector; print(collector.__version__)')-$machine-py$version
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

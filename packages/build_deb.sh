@@ -5,15 +5,18 @@
 # Built as root in a bare root of the Debian release it is for (mmdebstrap), so that the virtual environment under
 # /opt has that release's Python and the paths it will have. COMMIT: default what is checked out; an older one is made
 # by the same recipe. The wheels are those of requirements/*.txt with their hashes, kept in build/wheelhouse.
-# SUITE: bookworm (12) or trixie (13). The processor is the machine's own: an arm64 package is built on arm64.
+# SUITE: bookworm (12) or trixie (13). ARCH: amd64 or arm64, default the machine's own. Nothing of the other processor
+# runs: its wheels are put into its environment by this processor's pip, which is told the other platform's name.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 side=$1 out=$2 commit=${3:-HEAD}
-suite=${SUITE:-bookworm} arch=$(dpkg --print-architecture)
+suite=${SUITE:-bookworm} own=$(dpkg --print-architecture)
+arch=${ARCH:-$own}
+case $arch in amd64) machine=x86_64 ;; arm64) machine=aarch64 ;; *) echo "ARCH is amd64 or arm64, not $arch" >&2; exit 2 ;; esac
 work=$(mktemp -d /var/tmp/collector-deb.XXXXXX)
 trap 'rm -rf "$work"' EXIT
 name=collector-$side opt=/opt/collector-$side
-root=${ROOT_TAR:-build/$suite-$arch.tar}
+root=${ROOT_TAR:-build/$suite-$own.tar}
 mkdir -p build/wheelhouse "$out"
 
 [ -f "$root" ] || {
@@ -31,12 +34,17 @@ lock=$work/source/requirements/$side.txt
 host=${HOST_PYTHON:-.venv/bin/python}
 fetch=(env PIP_CONSTRAINT= "$host" -m pip download --quiet --disable-pip-version-check --python-version "${python#python}"
   --only-binary :all: --find-links build/wheelhouse)
+if [ "$arch" != "$own" ]; then mapfile -t platforms < <(packages/platforms.sh "$machine"); fi
 wheels=$work/root/wheels
 if [ -f "$lock" ]; then
   echo "fetching the wheels of $side (agent: about 40 MB; center: about 110 MB), those not in build/wheelhouse"
   "${fetch[@]}" --dest build/wheelhouse --require-hashes -r "$lock"
+  if [ "$arch" != "$own" ]; then "${fetch[@]}" --implementation cp --no-deps "${platforms[@]}" --dest build/wheelhouse --require-hashes -r "$lock"; fi
   mkdir "$wheels" && cp build/wheelhouse/*.whl "$wheels/"
   in_root=(--require-hashes -r "/source/requirements/$side.txt")
+elif [ "$arch" != "$own" ]; then
+  echo "$commit has no lock files: it is built for $own only" >&2
+  exit 1
 else
   mkdir "$wheels"
   mapfile -t required < <("$host" packages/requirements_of.py "$work/source/pyproject.toml" "$side")
@@ -45,15 +53,23 @@ else
 fi
 
 cp -a "$work/source" "$work/root/source"
+native=$opt
+if [ "$arch" != "$own" ]; then native=/native; fi
 cat >"$work/root/build.sh" <<SH
 set -eu
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
-$python -m venv $opt
-$opt/bin/pip install --quiet --no-index --find-links /wheels ${in_root[*]}
-$opt/bin/pip install --quiet --no-index --no-deps --no-build-isolation /source
-if [ -f /source/packages/manpages.py ]; then $opt/bin/python /source/packages/manpages.py /man; fi
-$opt/bin/python -c 'from importlib.metadata import distribution as d; import collector
+environment() {
+  $python -m venv \$1
+  \$1/bin/pip install --quiet --no-index --find-links /wheels ${in_root[*]}
+  \$1/bin/pip install --quiet --no-index --no-deps --no-build-isolation /source
+}
+# What the program says of itself is the same on every processor: this one's tells it.
+environment $native
+if [ -f /source/packages/manpages.py ]; then $native/bin/python /source/packages/manpages.py /man; fi
+$native/bin/python -c 'from importlib.metadata import distribution as d; import collector
 print(getattr(collector, "__version__", None) or d("collector").version)' >/version
+# Python's own way of building for another processor: sysconfig, and by it pip, believes this name of the platform.
+if [ $native != $opt ]; then (export _PYTHON_HOST_PLATFORM=linux-$machine; environment $opt); fi
 $opt/bin/pip uninstall --quiet --yes setuptools pip
 find $opt -name __pycache__ -prune -exec rm -rf {} +
 find $opt/lib -type d \( -name tests -o -name test \) -path '*site-packages*' -prune -exec rm -rf {} +

@@ -81,9 +81,14 @@ class Root:
         (number,) = re.findall(r'^VERSION_ID="(\d+)"$', self.path("/etc/os-release").read_text(), re.MULTILINE)
         return str(number)
 
+    @property
+    def architecture(self) -> str:
+        """Its processor, in Debian's words: amd64, arm64."""
+        return self.run("dpkg", "--print-architecture").strip()
+
     def package(self, side: str, folder: Path = DEBS) -> Path:
-        """The package of a side for this release, the one built last."""
-        found = folder.glob(f"collector-{side}_*+deb{self.release}_*.deb")
+        """The package of a side for this release and processor, the one built last."""
+        found = folder.glob(f"collector-{side}_*+deb{self.release}_{self.architecture}.deb")
         return max(found, key=lambda path: path.stat().st_mtime)
 
 
