@@ -24,7 +24,7 @@ cp -n "$bundle"/wheels/*.whl build/wheelhouse/ || true
 cp "requirements/$side.txt" "$bundle/requirements.txt"
 cp packages/install.sh "$bundle/install.sh" && chmod 0755 "$bundle/install.sh"
 mkdir "$bundle/docs" "$bundle/systemd" "$bundle/config"
-cp README*.md docs/*.md "$bundle/docs/"
+cp README*.md docs/*.md docs/wire-vectors.json "$bundle/docs/" && cp -r docs/decisions docs/examples docs/screens config/monitoring "$bundle/docs/"
 if [ "$side" = agent ]; then cp systemd/collector-agent.* "$bundle/systemd/"; cp -r config/agent.toml config/points "$bundle/config/"
 else cp systemd/collector-center.* systemd/collector-close.* "$bundle/systemd/"; cp -r config/center.toml config/mosquitto "$bundle/config/"; fi
 printf '%s %s\n' "$side" "$version" >"$bundle/made-for"

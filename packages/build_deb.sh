@@ -94,14 +94,20 @@ for unit in "$work/source"/systemd/*; do
     sed -e "s#/opt/collector/bin/#$opt/bin/#g" -e "s#file:/opt/collector/docs/#file:/usr/share/doc/$name/#" \
       "$unit" >"$pkg/usr/lib/systemd/system/$(basename "$unit")" ;; esac
 done
-cp "$work/source"/docs/*.md "$work/source"/README*.md "$pkg/usr/share/doc/$name/"
+# Manuals with what they show and link to, where that commit has it.
+doc=$pkg/usr/share/doc/$name
+cp "$work/source"/docs/*.md "$work/source"/README*.md "$doc/"
+for part in wire-vectors.json decisions examples screens; do
+  if [ -e "$work/source/docs/$part" ]; then cp -r "$work/source/docs/$part" "$doc/"; fi
+done
+if [ -d "$work/source/config/monitoring" ]; then cp -r "$work/source/config/monitoring" "$doc/"; fi
 gzip -9n <"$work/source/CHANGELOG.md" >"$pkg/usr/share/doc/$name/changelog.gz"
 cat packages/copyright >"$pkg/usr/share/doc/$name/copyright"
 sed "s/@NAME@/$name/g" packages/sysusers.conf >"$pkg/usr/lib/sysusers.d/$name.conf"
 cp "packages/tmpfiles-$side.conf" "$pkg/usr/lib/tmpfiles.d/$name.conf"
 cp "$work/source/config/$side.toml" "$pkg/etc/collector/$side.toml"
 if [ "$side" = agent ]; then mkdir "$pkg/etc/collector/points" && cp "$work/source"/config/points/*.csv "$pkg/etc/collector/points/"
-else mkdir -p "$pkg/usr/share/doc/$name/examples" && cp -r "$work/source/config/mosquitto" "$pkg/usr/share/doc/$name/examples/"; fi
+else mkdir -p "$doc/examples" && cp -r "$work/source/config/mosquitto" "$doc/examples/"; fi
 (cd "$pkg" && find etc -type f | sort | sed 's#^#/#') >"$pkg/DEBIAN/conffiles"
 for script in postinst prerm postrm; do
   sed -e "s/@NAME@/$name/g" -e "s/@SIDE@/$side/g" "packages/$script" >"$pkg/DEBIAN/$script" && chmod 0755 "$pkg/DEBIAN/$script"; done

@@ -22,7 +22,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 /opt/collector/bin/pip install --quiet --no-index --find-links wheels --require-hashes -r requirements.txt
 /opt/collector/bin/pip install --quiet --no-index --no-deps --force-reinstall wheels/ancillary_collector-*.whl
 ln -sf /opt/collector/bin/collector /usr/local/bin/collector
-install -d -m 0755 /opt/collector/docs && install -m 0644 docs/*.md /opt/collector/docs/
+install -d -m 0755 /opt/collector/docs && cp -r docs/. /opt/collector/docs/ && chmod -R u=rwX,go=rX /opt/collector/docs
 install -d -o root -g collector -m 0750 /etc/collector
 install -d -o collector -g collector -m 0750 "$state"
 for file in config/*.toml; do

@@ -135,6 +135,19 @@ def test_systemd_finds_no_mistake_in_the_units_of_a_package(root: Root, side: st
     assert not [line for line in (done.stdout + done.stderr).splitlines() if "collector-" in line]
 
 
+@pytest.mark.parametrize("side", SIDES)
+def test_the_manuals_of_a_package_have_what_they_show_and_link_to(root: Root, side: str) -> None:
+    root.install(root.package(side))
+    folder = root.path(f"/usr/share/doc/collector-{side}")
+    pages = [page for page in folder.glob("*.md") if not page.name.startswith("README")]  # which is of a checkout
+    assert len(pages) > 40
+    links = {(page.name, link) for page in pages for link in re.findall(r"\]\(([^)#\s]+)", page.read_text("utf-8"))}
+    # A link out of docs/ leads into a checkout: samples and programs, which a package has elsewhere.
+    inside = {(page, link) for page, link in links if not re.match(r"https?:|mailto:|\.\./", link)}
+    assert {each for each in inside if not (folder / each[1]).exists()} == set()
+    assert (folder / "monitoring/alerts.yml").exists()
+
+
 def test_both_sides_live_on_one_machine(root: Root) -> None:
     root.install(root.package("agent"))
     root.install(root.package("center"))
