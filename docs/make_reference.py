@@ -20,6 +20,7 @@ from pydantic_core import PydanticUndefined
 from typer.main import get_command
 
 from collector.center.settings import CenterSettings
+from collector.cli.help_words import put_into_chinese
 from collector.cli.main import app
 from collector.points.agent_config import AgentSettings
 
@@ -58,7 +59,7 @@ ENGLISH: Final = Words(
 )  # fmt: skip
 CHINESE: Final = Words(
     ".zh-CN", "[English]({}.md)", "全部命令",
-    "由程序生成(`python -m docs.make_reference`);终端上在命令后加 `--help` 给出同样内容,各条说明照程序的原文。"
+    "由程序生成(`python -m docs.make_reference`);终端上在命令后加 `--help` 给出同样内容。"
     "退出码:0 正常,1 有发现或被拒绝,2 命令行有误。",
     "用法", "| 参数或选项 | 含义 | 默认值 |", "必填",
     "agent.toml 和 center.toml 的全部键",
@@ -80,7 +81,10 @@ def pages() -> dict[str, str]:
 
 def _verbs(words: Words) -> Iterator[str]:
     yield from (f"# {words.verbs_title}", "", words.other.format("reference"), "", words.verbs_intro, "")
-    for path, verb in _each_verb(get_command(app), ("collector",)):
+    program = get_command(app)
+    if words is CHINESE:
+        put_into_chinese(program)
+    for path, verb in _each_verb(program, ("collector",)):
         yield from (f"## {' '.join(path)}", "", _cell(verb.help or ""), "")
         yield f"{words.usage}: `{' '.join([*path, *(_usage(p) for p in _shown(verb))])}`"
         yield ""

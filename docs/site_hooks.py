@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import re
+from pathlib import Path
 from typing import Any, Final
 
 _OUTSIDE: Final = re.compile(r"\[([^\]\[]+)\]\((?:\.\./(?!decisions)|examples/)[^)\s]*\)")
@@ -22,6 +23,11 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 def on_post_page(output: str, *, page: Any, **_: Any) -> str:
     """Called by MkDocs with each finished page: the search's helper is the one shipped."""
     return output.replace(_SHIM, "../" * page.url.count("/") + "assets/frame-worker.js")
+
+
+def on_post_build(*, config: Any, **_: Any) -> None:
+    """Called by MkDocs last: links of the 404 page begin at the root of a server; in a folder nobody sees it."""
+    (Path(config.site_dir) / "404.html").unlink(missing_ok=True)
 
 
 def on_config(config: Any) -> Any:

@@ -22,5 +22,6 @@ demo/      `collector demo`                       everything  e2e
 version    `collector --version`                  everything  cli
 panels     the groups of verbs in the help        everything  cli
 verbs      a group that looks for a verb when asked  everything  cli
+help_words  the help in Chinese                    everything  cli
 main       the verbs put together                 everything  cli
 """

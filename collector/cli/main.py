@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Final
 
 import typer
+from typer.main import get_command
 
 from collector.base.errors import CollectorError
 from collector.base.ownership import remedy_for, remedy_of
 from collector.base.text import join, said_by, tr
-from collector.cli.language import say
+from collector.cli.help_words import put_into_chinese
+from collector.cli.language import say, terminal_language
 from collector.cli.panels import ROOT_PANELS
 from collector.cli.verbs import group_of
 from collector.cli.version import print_version
@@ -53,7 +55,10 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without Chinese shows `?` instead of stopping the work
     try:
-        app()
+        program = get_command(app)
+        if terminal_language() == "zh":
+            put_into_chinese(program)
+        program()
     except (CollectorError, PermissionError) as error:
         for text in filter(None, (said_by(error), remedy_for(error))):
             print(say(text), file=sys.stderr)

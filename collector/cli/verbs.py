@@ -9,7 +9,8 @@ an empty Typer; the verb asked for is made of that. A list of verbs needs no mor
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Mapping, MutableMapping
+import inspect
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any, Final
 
 import typer
@@ -27,10 +28,18 @@ _ROOM: Final = "collector.cli."
 _HOW: Final[Mapping[str, Any]] = {"pretty_exceptions_short": True, "rich_markup_mode": None}
 
 
+def _leave(command: Any) -> None:
+    """Leave a command as it is."""
+
+
 class Verbs(MutableMapping[str, Any]):
-    """Click commands by name, each made at its first use. `modules`: the module of each, below `collector.cli`."""
+    """Click commands by name, each made at its first use. `modules`: the module of each, below `collector.cli`.
+
+    `change`: what is done to each when it is made, and to the line of it in a list; nothing by default.
+    """
 
     def __init__(self, modules: Mapping[str, str]) -> None:
+        self.change: Callable[[Any], None] = _leave
         self._modules = modules
         self._made: dict[str, Any] = {}
 
@@ -42,6 +51,7 @@ class Verbs(MutableMapping[str, Any]):
                 if isinstance(found, typer.models.CommandInfo)
                 else get_group_from_info(found, suggest_commands=True, **_HOW)
             )
+            self.change(self._made[name])
         return self._made[name]
 
     def __setitem__(self, name: str, verb: Any) -> None:
@@ -63,7 +73,9 @@ class Verbs(MutableMapping[str, Any]):
             text = found.help or (found.callback.__doc__ if found.callback else None)
         else:
             text = solve_typer_info_defaults(found).help
-        return TyperCommand(name, help=text).get_short_help_str(limit)
+        listed = TyperCommand(name, help=inspect.cleandoc(text or ""))
+        self.change(listed)
+        return listed.get_short_help_str(limit)
 
     def _registered(self, name: str) -> Any:
         """The verb or group that a module registered under this name."""

@@ -18,9 +18,12 @@ import jinja2
 from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
+from typer.main import get_command
 
 import collector
 from collector.base.text import CATALOGUE
+from collector.cli.help_words import every_text
+from collector.cli.main import app
 
 PO: Final = CATALOGUE.with_suffix(".po")
 HOUSE: Final = Path(collector.__file__).parent
@@ -50,7 +53,7 @@ def written_out() -> dict[Key, str]:
             found |= dict.fromkeys(_of_module(path), str(path.relative_to(HOUSE)))
     for path in sorted(HOUSE.rglob("templates/*.html")):
         found |= dict.fromkeys(_of_template(path), path.name)
-    return found
+    return found | {("", text): "--help" for text in every_text(get_command(app))}
 
 
 def _of_module(path: Path) -> Iterator[Key]:

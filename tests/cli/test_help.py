@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -34,6 +35,21 @@ def test_every_verb_stands_in_one_panel_in_the_order_of_the_work(words: tuple[st
     places = [shown.index(panel.partition(" · ")[0]) for panel in panels]
     assert places == sorted(places)
     assert "Examples" in shown
+
+
+def test_a_chinese_terminal_is_helped_in_chinese_and_no_verb_is_cut_short() -> None:
+    environment = os.environ | {"COLLECTOR_LANGUAGE": "zh", "COLUMNS": "80", "TERMINAL_WIDTH": "80"}
+    program = [str(Path(sys.executable).with_name("collector")), "center"]
+    listed, verb = (
+        subprocess.run([*program, *words], env=environment, capture_output=True, text=True, timeout=HANG_S).stdout
+        for words in (["--help"], ["settle", "--help"])
+    )
+    assert "按数据库现有的内容结算一个月" in listed
+    assert "示例" in listed
+    assert "..." not in listed.partition("\n")[2]
+    told = [line for line in verb.splitlines() if line.startswith("  --") and "center.toml" not in line]
+    assert len(told) > 5
+    assert [line for line in told if not re.search("[\u4e00-\u9fff]", line)] == []
 
 
 def test_the_shell_completes_verbs() -> None:

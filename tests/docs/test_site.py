@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from docs.site_hooks import on_page_markdown, on_post_page
+from docs.site_hooks import on_page_markdown, on_post_build, on_post_page
 
 ROOT = Path(__file__).parents[2]
 SITE: dict[str, Any] = yaml.safe_load((ROOT / "mkdocs.yml").read_text("utf-8"))
@@ -42,6 +42,13 @@ def test_the_site_is_strict_and_asks_nothing_of_the_network() -> None:
         '<script src="../assets/frame-worker.js"></script>'
     )
     assert (ROOT / "docs/assets/frame-worker.js").exists()
+
+
+def test_a_page_that_only_a_server_would_show_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "404.html").touch()
+    (tmp_path / "index.html").touch()
+    on_post_build(config=SimpleNamespace(site_dir=str(tmp_path)))
+    assert [path.name for path in tmp_path.iterdir()] == ["index.html"]
 
 
 def test_a_link_out_of_the_pages_keeps_its_text_alone() -> None:
