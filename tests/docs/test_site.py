@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -42,6 +43,19 @@ def test_the_site_is_strict_and_asks_nothing_of_the_network() -> None:
         '<script src="../assets/frame-worker.js"></script>'
     )
     assert (ROOT / "docs/assets/frame-worker.js").exists()
+
+
+def test_the_search_parts_words_of_both_languages() -> None:
+    (search,) = (each["search"] for each in SITE["plugins"] if isinstance(each, dict))
+    assert search["lang"] == ["en", "zh"]
+    # As jieba leaves a Chinese sentence in the index; the browser parts it by this pattern.
+    assert re.split(search["separator"], "向\u200b网关\u200b补召 record-period") == [
+        "向",
+        "网关",
+        "补召",
+        "record",
+        "period",
+    ]
 
 
 def test_a_page_that_only_a_server_would_show_is_left_out(tmp_path: Path) -> None:
