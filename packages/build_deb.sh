@@ -123,7 +123,7 @@ Maintainer: collector developers <collector@example.org>
 Section: misc
 Priority: optional
 Installed-Size: $(du -sk "$pkg/opt" | cut -f1)
-Depends: python3 (>= 3.${python#python3.}), python3 (<< 3.$next), systemd | systemd-standalone-sysusers, systemd | systemd-standalone-tmpfiles, procps, libc6
+Depends: python3 (>= 3.${python#python3.}), python3 (<< 3.$next), systemd | systemd-standalone-sysusers, systemd | systemd-standalone-tmpfiles, procps, libc6, libgcc-s1, libstdc++6, zlib1g
 Recommends: $recommended
 Homepage: https://example.org/collector
 Description: $(sed -n "s/^$side: //p" packages/descriptions)

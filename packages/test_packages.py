@@ -136,6 +136,18 @@ def test_systemd_finds_no_mistake_in_the_units_of_a_package(root: Root, side: st
 
 
 @pytest.mark.parametrize("side", SIDES)
+def test_a_package_depends_on_every_library_that_it_does_not_bring(root: Root, side: str) -> None:
+    root.install(root.package(side))
+    files = [path for path in root.path(f"/opt/collector-{side}/lib").rglob("*.so*") if path.is_file()]
+    said = subprocess.run(["readelf", "--dynamic", *files], capture_output=True, text=True, check=True).stdout
+    asked = set(re.findall(r"\(NEEDED\).*\[(.+)\]", said)) - {path.name for path in files}
+    assert "libc.so.6" in asked
+    owners = {root.run("dpkg", "--search", f"*/{name}").partition(":")[0] for name in asked}
+    assert owners <= set(re.findall(r"[\w+.-]+", root.run("dpkg-query", "--showformat=${Depends}", "--show",
+                                                          f"collector-{side}")))  # fmt: skip
+
+
+@pytest.mark.parametrize("side", SIDES)
 def test_the_manuals_of_a_package_have_what_they_show_and_link_to(root: Root, side: str) -> None:
     root.install(root.package(side))
     folder = root.path(f"/usr/share/doc/collector-{side}")
