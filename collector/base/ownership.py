@@ -16,6 +16,9 @@ from collector.base.errors import CollectorError
 from collector.base.text import Text, tr
 
 _SQLITE: Final = ("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM", "SQLITE_IOERR_ACCESS")
+# Folders that no service may own, whatever is meant by a path below them; with them each folder right below `_SHARED`.
+_OF_THE_SYSTEM: Final = frozenset(map(Path, ("/", "/root", "/etc", "/var", "/home", "/usr", "/boot", "/run", "/tmp")))
+_SHARED: Final = frozenset(map(Path, ("/var", "/home", "/usr")))
 # PostgreSQL's answer to a user without an account there; these sentences have no code of their own.
 _NOT_THEIR_DATABASE: Final = ("Peer authentication failed", 'role "root" does not exist')
 
@@ -39,6 +42,12 @@ def remedy_of(paths: Iterable[Path], mode: int = os.R_OK | os.W_OK) -> Text | No
     values = {"path": found, "owner": owner, "user": user}
     if owner == user:
         return tr("{path} belongs to {user}, but its mode forbids it: chmod u+rwX {path}", **values)
+    if found in _OF_THE_SYSTEM or found.parent in _SHARED:
+        return tr(
+            "{path} is a folder of the system that {user} may not use: name a place that {user} owns, or a file that "
+            "it may read there, as made by install -o root -g {user} -m 0640",
+            **values,
+        )
     if found.parent.stat().st_uid == os.geteuid():
         return tr("{path} belongs to {owner} and not to {user}: as root, chown -R {user}: {path}", **values)
     if owner == "root":

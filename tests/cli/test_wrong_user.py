@@ -130,6 +130,20 @@ def test_a_path_named_on_the_command_line_is_told_like_any_other(folder: Path) -
 
 
 @needs_root
+@pytest.mark.parametrize("place", ["/root/password", "/var/cache/of-root/password"])
+def test_nobody_is_told_to_give_a_folder_of_the_system_away(folder: Path, place: str) -> None:
+    state = folder / "wrong" / "state"
+    shutil.chown(state, "nobody")
+    verb = ["center", "user", "add", "li", "--role", "auditor", "--password-file", place, "--state", str(state)]
+    ((code, words),) = told_to_nobody([verb])
+    assert code != 0
+    assert "chown -R nobody: /root" not in words
+    assert "chown -R nobody: /var/cache" not in words
+    # /root is closed to others on Debian; below /var/cache the file is just not there.
+    assert ("-m 0640" in words) == place.startswith("/root")
+
+
+@needs_root
 def test_one_file_left_by_root_in_the_services_folder_is_named(folder: Path) -> None:
     state = folder / "wrong" / "state"
     shutil.chown(state, "nobody")
