@@ -119,7 +119,10 @@ _HEADERS: Final = {
 
 @asynccontextmanager
 async def _working(app: Litestar) -> AsyncIterator[None]:
-    """While the application runs it makes runs and takes files; those under way are finished before it ends."""
+    """Keep the background workers for runs and large files while the application runs.
+
+    Work that is under way is finished before the application ends.
+    """
     app.state.runs, app.state.takings = RunsInBackground(), TakingsInBackground()
     try:
         yield
@@ -129,7 +132,10 @@ async def _working(app: Litestar) -> AsyncIterator[None]:
 
 
 def build_app(store: CenterStore, settings: CenterSettings, counters: Counters | None = None) -> Litestar:
-    """The pages and the REST interface over an open store. `counters`: of the receiver in this process."""
+    """Build the application: pages and REST interface over an open store.
+
+    `counters` are those of the receiver in this process.
+    """
     for group in GROUPS:
         render.add_navigation(getattr(group, "NAVIGATION", ()))
     secure = bool(settings.web.cert_file) or settings.web.tls_in_front

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What every handler gets: the store, who asks, the language, the form; and the ways to answer."""
+"""The context that every handler gets: store, caller, language, form, and the ways to answer."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Page = Response[str]
 
 
 class Context:
-    """One request. Used in the thread of its handler; the form has been read before."""
+    """The context of one request, used in the thread of its handler. The form has been read before."""
 
     def __init__(self, request: AnyRequest, form: Mapping[str, Any], body: bytes = b"") -> None:
         self.body = body
@@ -62,10 +62,10 @@ class Context:
 
     @property
     def actor(self) -> Actor:
-        """Who asks.
+        """The logged-in caller.
 
         Raises:
-            Denied: nobody is logged in; a route that isn't public never comes so far.
+            Denied: nobody is logged in. The guard refuses such a request earlier, unless the route is public.
         """
         if self.caller.actor is None:
             raise Denied(tr("nobody is logged in"), subject=self.request.url.path)
@@ -73,13 +73,13 @@ class Context:
 
     @property
     def runs(self) -> RunsInBackground:
-        """What makes the runs that are asked for here: they take longer than a page may."""
+        """The background worker for the runs requested here: a run takes longer than a page may."""
         runs: RunsInBackground = self.request.app.state.runs
         return runs
 
     @property
     def takings(self) -> TakingsInBackground:
-        """What takes the large files that are sent here."""
+        """The background worker that imports the large files uploaded here."""
         takings: TakingsInBackground = self.request.app.state.takings
         return takings
 
@@ -91,14 +91,15 @@ class Context:
 
     @property
     def secure(self) -> bool:
-        """Whether cookies may only travel by TLS."""
+        """True if cookies may be sent over TLS only."""
         return bool(self.settings.web.cert_file) or self.settings.web.tls_in_front
 
     @property
     def address(self) -> str:
-        """The client's address; behind a proxy of this machine as the proxy names it, last in X-Forwarded-For.
+        """The client's address; behind a proxy on this machine, the last one in X-Forwarded-For.
 
-        Without it all the world would be one address, whose failed log-ins keep everybody out.
+        Without this rule all clients would share the proxy's address, and failed log-ins of one would lock out
+        everybody.
         """
         host = self.request.client.host if self.request.client else ""
         if self.settings.web.tls_in_front and is_loopback(host):
@@ -108,7 +109,7 @@ class Context:
 
     @functools.cached_property
     def tasks(self) -> list[WaitingTask]:
-        """What waits for who asks; without the days of the calendar where the rulebook can't be read."""
+        """The tasks that wait for the caller, without calendar duties if the rulebook can't be read."""
         try:
             days = duty_days(rulebook_path(self.settings))
         except ConfigError:
@@ -116,15 +117,15 @@ class Context:
         return self.store.read(lambda c: tasks_of(c, self.actor, days, self.now_ms))
 
     def unstripped(self, name: str) -> str:
-        """A field of the form with its blanks, for passwords."""
+        """A form field with leading and trailing blanks kept, for passwords."""
         found = self._form.get(name, "")
         return found if isinstance(found, str) else ""
 
     def chosen(self, name: str, *allowed: str) -> str:
-        """Which of a form's buttons was pressed; none is never taken for one of them.
+        """The button of a form that was pressed. There is no default, so that a missing value never counts as one.
 
         Raises:
-            StoreError: something else came.
+            StoreError: the value is none of those allowed.
         """
         given = self.form.get(name, "")
         if given not in allowed:

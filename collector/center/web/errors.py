@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Errors as answers: words for people, JSON for programs; what is a fault of ours is logged and not told."""
+"""Errors as answers: text for people, JSON for programs. Internal faults are logged and not shown."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ logger = logging.getLogger("collector.center.web")
 
 
 class ProblemOut(msgspec.Struct, frozen=True):
-    """One finding in a file. `row`: as a spreadsheet counts; 0 where the file as a whole is meant."""
+    """A finding in a file. `row` counts as a spreadsheet does; 0 is the file as a whole."""
 
     file: str
     row: int
@@ -35,7 +35,7 @@ class ProblemOut(msgspec.Struct, frozen=True):
 
 
 class ErrorOut(msgspec.Struct, frozen=True):
-    """Why a request was refused."""
+    """The reason why a request was refused."""
 
     status: int
     code: str
@@ -61,7 +61,7 @@ def status_of(error: Exception) -> int:
 
 
 def answer_error(request: AnyRequest, error: Exception) -> Response[Any]:
-    """The answer to an error: JSON below /api, the log-in for who is not logged in, else a page in words."""
+    """The answer to an error: JSON below /api, the log-in page if nobody is logged in, else an error page."""
     status = status_of(error)
     if status == 500:
         logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
@@ -79,7 +79,7 @@ def answer_error(request: AnyRequest, error: Exception) -> Response[Any]:
 
 
 def message_of(error: Exception, status: int) -> str:
-    """What may be told of an error: ours is meant to be read; a fault's text stays in the log."""
+    """The message of an error that may be shown. The text of an internal fault (500) stays in the log."""
     if status == 500:
         return tr("an internal fault; it is in the log of the center")
     if isinstance(error, ConfigError):
@@ -105,7 +105,7 @@ def problem_rows(problems: Iterable[Problem], language: str) -> list[ProblemOut]
 
 
 def language_of_program(request: AnyRequest) -> Language:
-    """English, unless somebody who reads Chinese asks: a program goes by the code, its user reads the message."""
+    """The language for a program: Chinese if its Accept-Language begins with zh, else English."""
     return "zh" if request.headers.get("accept-language", "").lower().startswith("zh") else "en"
 
 
@@ -132,7 +132,7 @@ def _for_people(request: AnyRequest, error: Exception, status: int) -> Response[
 
 
 def _page_before(request: AnyRequest) -> str:
-    """The page of ours that a form was on, where the browser names it; empty else."""
+    """The page of this site that holds the form, by the referer header; empty if there is none."""
     said = urlsplit(request.headers.get("referer", ""))
     if said.netloc != request.headers.get("host", ""):
         return ""
@@ -141,5 +141,5 @@ def _page_before(request: AnyRequest) -> str:
 
 
 def _headers_of(error: Exception) -> dict[str, str]:
-    """What HTTP itself asks of an answer: which methods a 405 allows."""
+    """The headers of an HTTP exception, e.g. the allowed methods of a 405."""
     return dict(error.headers or {}) if isinstance(error, HTTPException) else {}

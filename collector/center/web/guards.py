@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One guard for every route. A route without a declared need is refused: forgetting it opens nothing.
+"""The guard of all routes. A route that declares no needs is refused, so that forgetting them opens nothing.
 
-What a route needs stands in its `needs` (`collector.center.web.routes`): a permission, and where plants may come in,
-which parameter names the plant, or that the handler itself shows each plant only its own.
+The needs of a route (`collector.center.web.routes`) are a permission, and for routes open to plants either the
+parameter that names the plant, or a flag that the handler itself shows each plant only its own rows.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MOST: Final = 2**53  # nothing has a larger number, and no database of ours take
 
 
 class Open(StrEnum):
-    """What needs no permission."""
+    """The access levels that need no permission."""
 
     PUBLIC = "public"  # anybody who reaches the port
     LOGGED_IN = "logged_in"  # anybody with an account
@@ -39,11 +39,11 @@ class Open(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What a route asks of its caller.
+    """The requirements of a route to its caller.
 
-    `plant`: the path or query parameter that names a plant; another plant's is refused before the handler runs.
-    `own`: the handler shows a plant's user that plant's rows only, and the totals disclosed to all.
-    `without_factor`: also for who must have a second factor and has none yet.
+    `plant`: the path or query parameter that names a plant; a request for another plant is refused before the handler
+    runs. `own`: the handler shows a plant's user only the rows of that plant, and the totals disclosed to all.
+    `without_factor`: the route is open to a user who must set up a second factor and has not yet done so.
     """
 
     what: Permission | Open
@@ -53,16 +53,16 @@ class Needs:
 
 
 class FactorNeeded(Denied):
-    """Nothing may be done before a second factor is set up (`web.second_factor_required`)."""
+    """Refused because a second factor must be set up first (`web.second_factor_required`)."""
 
 
 async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """Find out who asks, and refuse what is not theirs.
+    """Authenticate the caller, and refuse a request that is not permitted.
 
     Raises:
-        NotAuthorizedException: nobody is logged in (401; a page leads to the log-in).
-        NotFoundException: a number in the address that nothing can have (404).
-        Denied: not this role's, or another plant's, or a form of another site (403).
+        NotAuthorizedException: nobody is logged in (401; a page redirects to the log-in).
+        NotFoundException: a number in the address is out of range (404).
+        Denied: the role lacks the permission, the plant is another one, or the form is of another site (403).
     """
     request: AnyRequest = connection  # type: ignore[assignment]  # every handler of ours is an HTTP handler
     needs = handler.opt.get("needs")
@@ -104,14 +104,14 @@ def _parameter(request: AnyRequest, name: str) -> str:
 
 
 def _require_loopback(request: AnyRequest) -> None:
-    """Supervision is for this machine; what a proxy passes on comes from elsewhere."""
+    """Refuse requests from other machines, including those that a proxy forwards."""
     near = is_loopback(request.client.host if request.client else "")
     if not near or "forwarded" in request.headers or "x-forwarded-for" in request.headers:
         raise Denied(tr("only from this machine"), subject=request.url.path)
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address is this machine's own."""
+    """True if an address is one of this machine itself."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

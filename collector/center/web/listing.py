@@ -61,7 +61,7 @@ class ListColumn:
         return row[self.key] if isinstance(row, Mapping) else getattr(row, self.key)
 
     def said(self, row: Any, language: str) -> str:
-        """The value as a person reads it, without its form: what is searched, sorted as text and exported."""
+        """The value as a person reads it, as plain text: used for search, for sorting texts, and for export."""
         value = self.of(row)
         if value is None:
             return ""
@@ -75,15 +75,16 @@ class ListColumn:
 
     @property
     def css(self) -> str:
-        """The class of its cells."""
+        """The CSS class of the cells."""
         return "n" if self.kind in _NUMBERS else "time" if self.kind in ("time", "day") else ""
 
 
 @dataclass(frozen=True, slots=True)
 class ShownList:
-    """What a page shows of a list. `choices`: of each column that can be chosen from, (value, words).
+    """A list as shown on a page. `choices`: the (value, words) to filter by, for each column that allows it.
 
-    `others`, `kept_columns`, `kept_filters`: what of the address a form has to carry on; `bare`: the address without.
+    `others`, `kept_columns` and `kept_filters` are the parts of the address that a form must carry on; `bare` is the
+    address without them.
     """
 
     columns: Sequence[ListColumn]
@@ -162,7 +163,7 @@ def make_listing(ctx: Context, columns: Sequence[ListColumn], rows: Sequence[Any
 
 
 def _sum(column: ListColumn, rows: Sequence[Any]) -> Decimal:
-    """Of what is known; a line that is not settled adds nothing yet."""
+    """The sum of the known values. A line that is not settled adds nothing yet."""
     return sum((Decimal(value) for row in rows if (value := column.of(row)) not in (None, "")), Decimal("0.00"))
 
 
@@ -175,7 +176,7 @@ def _cursor(text: str) -> int:
 
 
 def _sorted(rows: Sequence[Any], column: ListColumn, language: str, *, down: bool) -> list[Any]:
-    """By number or instant where the column has them, else by its words; rows without a value last either way."""
+    """Sort by number or time where the column has them, else by words. Rows without a value always come last."""
     numbers = column.kind in _NUMBERS or column.kind == "time"
 
     def key(row: Any) -> Any:

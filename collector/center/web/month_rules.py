@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The rules a page judges a month by: its working days, its hold limit; and what inputs are judged by."""
+"""Rules that pages need: working days and hold limit of a month, and the rules for inputs."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from collector.tables.limits import InputRules
 
 
 def days_of(ctx: Context) -> DutyDays:
-    """The working days shipped, and the rulebook months are settled by.
+    """Working days, from the calendar shipped and the rulebook in force.
 
     Raises:
-        ConfigError: everything wrong in the rulebook.
+        ConfigError: all errors of the rulebook.
     """
     return duty_days(rulebook_path(ctx.settings))
 
 
 def rules_of_inputs(ctx: Context) -> InputRules:
-    """What the rulebook says about inputs. Raises as `days_of`."""
+    """The rules of the rulebook for inputs. Raises as `days_of`."""
     return input_rules(rulebook_path(ctx.settings))
 
 
 def hold_of(ctx: Context, month: Month) -> int:
-    """How long a record counts in a month, s: register and rulebook say so."""
+    """The hold limit of a month in s (how long a record counts), by register and rulebook."""
     rulebook = rulebook_of(rulebook_path(ctx.settings))
     return ctx.read(lambda c: hold_limit_s(c, month, rulebook))

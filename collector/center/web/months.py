@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which months there is something of: for the month picker of every page."""
+"""The months that the month picker of every page offers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from collector.model.interval import Month, local_day
 
 
 def known_months(store: CenterStore) -> list[str]:
-    """Months with records or a run, and the present one and the one before it, whose duties run; newest first."""
+    """Months with records or a run, and the present and previous month (whose duties run), newest first."""
     today = local_day(store.clock.now_utc_ms())
     present = Month(today.year, today.month)
     before = present.first_day - timedelta(days=1)

@@ -51,7 +51,7 @@ class Listed(msgspec.Struct, Generic[T], frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class ListQuery:
-    """Which rows of a list a program asks for: one page of them, or all of them as a file."""
+    """The rows of a list that a program asks for: one page, or all rows as a file."""
 
     cursor: int
     limit: int
@@ -59,7 +59,7 @@ class ListQuery:
 
     @property
     def is_file(self) -> bool:
-        """All rows, as CSV or XLSX."""
+        """True for a request of all rows as CSV or XLSX."""
         return self.form != "json"
 
     def of(self, rows: Sequence[T], row: type[T], name: str) -> Listed[T]:
@@ -158,7 +158,7 @@ def _xlsx(rows: Iterable[msgspec.Struct], columns: Sequence[str], name: str) -> 
 
 
 def _kind(column: str, cells: Iterable[str]) -> str:
-    """What a column of a sheet holds: amounts and numbers so that SUM works, where every cell of it is one; else text.
+    """The type of a spreadsheet column: an amount or number if every cell is one (so that SUM works), else text.
 
     A number that a spreadsheet would not show as it is (more than 15 digits, a leading zero, an exponent) stays text.
     """

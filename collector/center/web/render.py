@@ -49,7 +49,7 @@ class NavEntry:
     part: str | None = None
 
     def href(self, month: str) -> str:
-        """Where it leads with a month chosen, or none (empty)."""
+        """The link of the entry; `month`: the chosen month, empty if none."""
         if not month:
             return self.path
         if self.part is None:
@@ -57,7 +57,7 @@ class NavEntry:
         return f"/months/{month}/{self.part}" if self.part else f"/months/{month}"
 
     def is_here(self, path: str, month: str) -> bool:
-        """Whether the page at `path` belongs to it."""
+        """True if the page at `path` belongs to the entry."""
         href = self.href(month).partition("?")[0]
         return path == href or (self.part != "" and path.startswith(f"{href}/"))
 
@@ -147,18 +147,18 @@ def render_page(
 
 
 def _under(base_path: str, html: str) -> str:
-    """A page whose own addresses begin with a base path. No text of the data can look so: its quotes are escaped."""
+    """Put the base path before the addresses in a page. Data can't be changed by it: their quotes are escaped."""
     return _OWN_ADDRESS.sub(rf'\1="{base_path}/', html) if base_path else html
 
 
 def _months(store: CenterStore, chosen: str) -> list[str]:
-    """What the picker offers: the chosen one too, where there is nothing of it yet."""
+    """The months of the picker, with the chosen one added if it has no data yet."""
     known = known_months(store)
     return known if not chosen or chosen in known else sorted([*known, chosen], reverse=True)
 
 
 class _FormFields:
-    """What each form carries: proof that it is of this browser, and a key of its own, by which it is done once."""
+    """The hidden fields of each form: a CSRF token, and a key that lets the form be carried out only once."""
 
     def __init__(self, csrf: str) -> None:
         self._csrf = csrf
@@ -171,7 +171,7 @@ class _FormFields:
 
 @jinja2.pass_context
 def _said(context: jinja2.runtime.Context, value: Any) -> Any:
-    """Whatever a template prints: texts in the language of the page."""
+    """Translate a value that a template prints into the language of the page."""
     return into(value, context["language"])
 
 
@@ -186,14 +186,14 @@ def _joined(texts: Iterable[str], mark: str) -> Text:
 
 
 def _with_query(path: str, query: Iterable[tuple[str, Any]], **changes: object) -> str:
-    """This page's own address with other parameters; None takes one away. A notice is shown once."""
+    """The address of this page with changed parameters; None removes one. Notice and language are dropped."""
     kept = [(name, value) for name, value in query if name not in ("notice", "lang", *changes)]
     text = urlencode([*kept, *((name, value) for name, value in changes.items() if value is not None)])
     return f"{path}?{text}" if text else path
 
 
 def _time(at_ms: int | None) -> str:
-    """Local time to the second; the offset is the same everywhere here and left away."""
+    """Local time to the second, without the offset, which is the same everywhere here."""
     return "" if at_ms is None else format_time(at_ms)[:19].replace("T", " ")
 
 
@@ -205,5 +205,5 @@ def static_path(name: str) -> str:
 
 
 def add_navigation(entries: Sequence[NavEntry]) -> None:
-    """What a group of pages shows in the navigation; the same entry again changes nothing."""
+    """Add the entries of a group of pages to the navigation; an entry that is there already is skipped."""
     NAVIGATION.extend(entry for entry in entries if entry not in NAVIGATION)

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How a route is declared: path, what it needs, and a synchronous function that runs in a thread.
+"""Declare routes: a path, its needs, and a synchronous function that runs in a thread.
 
-The database and the files are never touched on the loop: a handler is `def`, not `async def`, and takes the `Context`.
-`notes_itself`: its file is entered in the audit log by what makes it, not by `downloads`.
+Handlers are `def`, not `async def`, so that database and files are never used on the event loop. They take the
+`Context`. `notes_itself`: the code that makes the file writes the entry in the audit log, not `downloads`.
 
-A form is carried out once, however often it is sent, by the key that is new each time its page is shown. Done, it leads
-on by a redirect, so that reloading the page behind it repeats nothing; sent again, it leads to the same place and does
-nothing. Where nothing was done, be it refused or failed, the same form may be sent again.
+A form is carried out once, however often it is sent: each time its page is shown, it gets a new key. When done, it
+redirects, so that reloading the next page repeats nothing. If the same form is sent again, it redirects to the same
+place and does nothing. If it was refused or failed, it may be sent again.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def _body(upload: bool) -> dict[str, Any]:
 
 
 def needs_of(handler: HTTPRouteHandler) -> Needs | None:
-    """What a route declared."""
+    """The needs that a route declared."""
     found = handler.opt.get("needs")
     return found if isinstance(found, Needs) else None
 
@@ -123,11 +123,11 @@ def needs_of(handler: HTTPRouteHandler) -> Needs | None:
 
 
 def carry_out_once(ctx: Context, work: Callable[[], Response[Any]]) -> Response[Any]:
-    """The answer to a form: of `work`, or, where the same form was carried out before, the way to where that led.
+    """Carry out a form with `work`, or redirect to the result if the same form was carried out before.
 
     Raises:
-        StoreError: it was sent before, and whether it was done is not known: it is still being worked on, or its
-            process was killed.
+        StoreError: the form was sent before and its result is unknown: it is still being worked on, or the process
+            was killed.
     """
     key = ctx.form.get(ONCE_FIELD, "")
     if not key:
@@ -151,7 +151,7 @@ def carry_out_once(ctx: Context, work: Callable[[], Response[Any]]) -> Response[
 
 
 def _wait_for(ctx: Context, digest: str, before: str) -> str:
-    """Where the form that was sent first leads."""
+    """Wait for the result of the form that was sent first, and return the address it leads to."""
     found: str | None = before
     for _ in range(_LOOKS):
         if found != UNDER_WAY:

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who asks: the session of a browser (cookie) or a program's token (Authorization: Bearer).
+"""Sessions: the caller is known by a browser's cookie, or by a program's token (Authorization: Bearer).
 
-A form carries a CSRF token made of a secret that only this browser has: the session's, or before log-in a cookie of its
-own. Nothing of it is stored, so restarts and several processes change nothing. A bearer token needs none: no browser
-sends it by itself.
+A form carries a CSRF token made of a secret that only this browser has: that of its session, or before log-in that of a
+cookie. The token is not stored, so it survives restarts and works with several processes. Requests with a bearer token
+need none, since no browser sends such a token by itself.
 
-A form that comes after its session has ended does nothing, and what was typed is not lost (`KeptForms`); passwords,
-codes and files are not kept.
+A form that arrives after its session has ended is not carried out, but its fields are kept (`KeptForms`), except for
+passwords, codes and files.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ AnyRequest = Request[Any, Any, Any]
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who sent a request. `secret`: what its CSRF token is made of; empty where none is needed or possible."""
+    """The sender of a request. `secret`: the base of its CSRF token; empty where none is needed or possible."""
 
     actor: Actor | None
     via: Literal["nobody", "session", "token"]
@@ -66,7 +66,10 @@ def csrf_of(secret: str) -> str:
 
 
 def find_caller(store: CenterStore, request: AnyRequest) -> Caller:
-    """Who asks. A wrong or outworn secret is nobody, never an error. Reads the store: call it in a thread."""
+    """Find the caller of a request. A wrong or expired secret gives a caller without actor, not an error.
+
+    It reads the store, so call it in a thread.
+    """
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         actor = token_actor(store, given.strip()) if len(given) <= _MAX_SECRET else None
@@ -87,7 +90,7 @@ def session_cookie(secret: str, *, secure: bool) -> Cookie:
 
 
 def end_of_session(*, secure: bool) -> Cookie:
-    """The cookie that takes a session's away."""
+    """The cookie that deletes the session cookie."""
     return Cookie(SESSION_COOKIE, value="", max_age=0, httponly=True, secure=secure, samesite="lax")
 
 
@@ -111,7 +114,10 @@ def language_cookie(language: str, *, secure: bool) -> Cookie:
 
 @dataclass(frozen=True, slots=True)
 class KeptForm:
-    """What was typed. `path`: where it was sent to; `had_file`: a file must be chosen again on its own page."""
+    """The fields of a form that came too late.
+
+    `path`: the address it was sent to; `had_file`: its file must be chosen again on its own page.
+    """
 
     path: str
     fields: tuple[tuple[str, str], ...]
@@ -120,11 +126,11 @@ class KeptForm:
 
 
 class KeptForms:
-    """Forms that came after their session had ended: the last of each person, for an hour, in this process.
+    """Forms that arrived after their session had ended: the last one of each person, for an hour, in this process.
 
-    It is shown on whatever page the same person sees after the log-in, to be sent again. Who it is says the ended
-    session, whose secret the form's CSRF token proves: nobody can put a form before another's eyes. The oldest go
-    where there are too many.
+    After the log-in the form is shown to the same person on any page, to be sent again. The person is known by the
+    ended session, whose secret the CSRF token proves, so nobody can place a form before somebody else. If there are too
+    many forms, the oldest are dropped.
     """
 
     def __init__(self) -> None:
@@ -132,7 +138,7 @@ class KeptForms:
         self._forms: OrderedDict[str, KeptForm] = OrderedDict()
 
     def keep(self, name: str, form: KeptForm) -> None:
-        """Keep a form in the place of the one before."""
+        """Keep a form, in place of the person's previous one."""
         with self._lock:
             self._forms[name] = form
             self._forms.move_to_end(name)
@@ -140,12 +146,12 @@ class KeptForms:
                 self._forms.popitem(last=False)
 
     def of(self, name: str, *, now_ms: int) -> KeptForm | None:
-        """The form of a person, for an hour."""
+        """The kept form of a person, if it is not older than an hour."""
         found = self._forms.get(name)
         return found if found is not None and now_ms - found.at_ms < KEPT_MS else None
 
     def drop(self, name: str, path: str = "") -> None:
-        """It was sent again, or is not wanted any more. `path`: only the one that was sent there."""
+        """Drop the kept form of a person; with `path`, only if the form was sent to that address."""
         with self._lock:
             found = self._forms.get(name)
             if found is not None and path in ("", found.path):
@@ -153,7 +159,7 @@ class KeptForms:
 
 
 async def keep_form(request: AnyRequest) -> None:
-    """Keep the form of a request where its session has ended of late, and the form is that session's own."""
+    """Keep the form of a request if its session ended recently and the form belongs to that session."""
     secret = request.cookies.get(SESSION_COOKIE, "")
     if not secret or len(secret) > _MAX_SECRET or request.content_type[0] not in FORM_TYPES:
         return

@@ -17,7 +17,7 @@ Instant = Annotated[int, msgspec.Meta(ge=0, le=4_102_444_800_000)]
 
 
 class DoneOut(msgspec.Struct, frozen=True):
-    """It is done."""
+    """The answer to a change that was carried out."""
 
     done: bool = True
 
@@ -30,7 +30,7 @@ class DecisionIn(msgspec.Struct, frozen=True):
 
 
 class NumberOut(msgspec.Struct, frozen=True):
-    """The number of what was made."""
+    """The number of the object that was made."""
 
     id: int
 

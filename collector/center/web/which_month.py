@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which month a page is about: the one its address names, or the one being worked on."""
+"""The month of a page: the one in its address, or the one being worked on."""
 
 from __future__ import annotations
 

@@ -184,19 +184,19 @@ _LONGEST: Final = 160
 
 
 def said_action(action: str) -> str:
-    """What was done, in words; the code itself where it has none."""
+    """The action of an audit entry in words, or its code where it has no words."""
     return ACTIONS.get(action, action)
 
 
 def said_subject(subject: str) -> str:
-    """What an entry or a decision is about: `review 3` in words, a name as it is."""
+    """The subject of an audit entry or decision in words: `review 3` is translated, a name stays as it is."""
     kind, _, number = subject.partition(" ")
     template = _NUMBERED.get(kind) if number.isdecimal() else None
     return subject if template is None else Text(str(template), {"number": number}, "subject")
 
 
 def said_detail(detail: Mapping[str, Any]) -> Text:
-    """The details as `name: value`, without what is empty or has no words; long values are cut."""
+    """The details as `name: value`. Empty ones and those without words are left out; long values are cut."""
     whole = {**detail, **detail["content"]} if isinstance(detail.get("content"), Mapping) else detail
     parts = [
         tr("{name}: {value}", name=_KEYS[name], value=_value(name, value))

@@ -48,13 +48,13 @@ _DECISIONS: Final = (
 
 @page("/healthz", Open.LOOPBACK)
 def health() -> Response[str]:
-    """The process answers."""
+    """Answer as long as the process runs."""
     return Response("ok\n", media_type="text/plain")
 
 
 @page("/readyz", Open.LOOPBACK)
 def ready(ctx: Ctx) -> Response[str]:
-    """The store answers, and commits what it is given: else 503 with everything that keeps it from doing so."""
+    """Answer 200 if the store can be read and can commit, else 503 with all reasons."""
     found = why_not_ready(ctx.store)
     return Response("\n".join(found or ["ready"]) + "\n", media_type="text/plain", status_code=503 if found else 200)
 
@@ -70,7 +70,10 @@ def audit_page(
     until: Annotated[str, QueryParameter(max_length=10)] = "",
     verify: Annotated[bool, QueryParameter()] = False,
 ) -> Page:
-    """Who changed and disclosed what, newest first, by person, action and days; `verify`: the chain is recomputed."""
+    """The audit log (changes and disclosures), newest first, filtered by person, action and days.
+
+    With `verify`, the hash chain of all entries is recomputed.
+    """
     rows = ctx.settings.web.page_rows
     first, last = (None if not text else local_midnight_ms(day_of(text)) for text in (since, until))
     entries = ctx.read(
@@ -96,7 +99,7 @@ def audit_page(
 
 @page("/metrics", Open.LOOPBACK)
 def metrics(ctx: Ctx) -> Response[bytes]:
-    """What a scrape of this machine gets."""
+    """The metrics of this machine for a Prometheus scrape."""
     counters = ctx.request.app.state.counters
     text = ctx.read(lambda c: render_metrics(c, counters, now_ms=ctx.now_ms))
     return Response(text, media_type="text/plain")
@@ -108,7 +111,7 @@ def decisions_page(ctx: Ctx) -> Page | Response[bytes]:
     readings = rulebook_of(rulebook_path(ctx.settings)).readings
 
     def adopted(row: Decision) -> Decision:
-        """What a reading says, in the reader's language, in the place of its code."""
+        """Replace the code of an adopted reading by its text in the reader's language."""
         reading = readings.get(row.subject) if row.kind == READING else None
         if reading is None or ctx.language != "zh":
             return row

@@ -47,7 +47,7 @@ class ImportOut(msgspec.Struct, frozen=True):
 
 
 class ImportedOut(msgspec.Struct, frozen=True):
-    """What a delivery did. `import_id`: null where every row was there already and nothing changed.
+    """The result of an import. `import_id` is null if every row was there already and nothing changed.
 
     `notes`: how the file was read, where there was a choice.
     """
@@ -60,7 +60,7 @@ class ImportedOut(msgspec.Struct, frozen=True):
 
 
 class YuanChangeOut(msgspec.Struct, frozen=True):
-    """What a plant's revenue of a month would be, and is; null where there is none in force."""
+    """The revenue of a plant and month after and before an import; null where none is in force."""
 
     plant: str
     month: str
@@ -69,10 +69,11 @@ class YuanChangeOut(msgspec.Struct, frozen=True):
 
 
 class PreviewOut(msgspec.Struct, frozen=True):
-    """What taking a file would do. `first`: its first rows, along `columns`; `rows`: how many it has.
+    """The preview of an import. `first`: its first rows, in the order of `columns`; `rows`: their total number.
 
-    `added`, `same`, `replaced`: its new rows, those in force already, and those in force that would make way, of which
-    `conflicts` names the first. `changes`: of a register or records, in words. `yuan`: of revenue.
+    `added`, `same` and `replaced` count the new rows, those already in force, and those in force that would be
+    replaced; `conflicts` lists the first of these. `changes`: changes of a register or of records, in words. `yuan`:
+    changes of revenue.
     """
 
     kind: str

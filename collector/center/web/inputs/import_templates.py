@@ -97,7 +97,7 @@ def template(kind: str, form: str, known: RegisterFile | None, month: Month) -> 
 
 
 def _example(known: RegisterFile | None, month: Month) -> dict[str, str]:
-    """What the row names; of a register the first unit, its plant and area."""
+    """The example values of the row: the first unit of the register, with its plant and area, if there is one."""
     values = {
         "unit": "U1", "plant": "P1", "area": "jiangsu", "month": str(month), "day": str(month.first_day),
         "half": "330", "tenth": "66", "nominal": "500", "low": "490", "high": "510", "revenue": "energy",

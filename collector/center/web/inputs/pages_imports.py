@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What people deliver: upload with all findings at once, the list of imports, taking one back."""
+"""Imports: upload with all findings at once, list of imports, undoing one."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def upload_action(ctx: Ctx) -> Page | Response[bytes]:
 
 @action("/imports/check", Permission.IMPORT, upload=True)
 def check_action(ctx: Ctx) -> Page | Response[bytes]:
-    """Take a file in hand, and lead to what it would change; nothing of it counts yet."""
+    """Keep an uploaded file as pending, and redirect to the preview of its changes. It is not in force yet."""
     name, data = ctx.upload("file")
     kind = ctx.form.get("kind", "")
     try:
@@ -95,9 +95,9 @@ def check_action(ctx: Ctx) -> Page | Response[bytes]:
 
 @page("/imports/pending/{token:str}", Permission.IMPORT)
 def pending_page(ctx: Ctx, token: FromPath[str], kind: OfKind = "") -> Page:
-    """What a file is and would change, with yuan where it can be said; or everything that is wrong with it.
+    """The preview of a pending file: its kind and changes, with yuan where known, or all its errors.
 
-    Of a file that is being taken how far that is, and why it came to nothing where it did.
+    For a file that is being imported: its progress, or the reason why the import failed.
     """
     taking = taking_of(ctx.store, token)
     if taking is not None and taking.who == ctx.actor.name:
@@ -148,7 +148,7 @@ def marked_file(ctx: Ctx, token: FromPath[str], kind: OfKind = "") -> Response[b
 
 @action("/imports/pending/{token:str}", Permission.IMPORT)
 def take_action(ctx: Ctx, token: FromPath[str]) -> Page:
-    """Take what was looked at, or forget it."""
+    """Import the file that was previewed, or discard it."""
     if ctx.chosen("do", "take", "forget") == "forget":
         pending_file(ctx.store, token, actor=ctx.actor)
         forget_pending(ctx.store, token)
@@ -215,7 +215,7 @@ def _page(
 
 
 def _led_on(ctx: Context, done: Sequence[Imported]) -> Page:
-    """To the list, which says what was taken."""
+    """Redirect to the list of imports, which names those just made."""
     return _to_imports(ctx, [each.import_id for each in done if each.import_id is not None])
 
 

@@ -37,7 +37,7 @@ class AccountEntryOut(msgspec.Struct, frozen=True):
 
 
 class BalanceOut(msgspec.Struct, frozen=True):
-    """What stood in a plant's account before the time asked for, what came in it, and what stands after it."""
+    """The opening balance of a plant's account, the number of entries in the period, and the closing balance."""
 
     plant: str
     opening_yuan: str

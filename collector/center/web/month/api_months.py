@@ -44,7 +44,7 @@ StateName = Literal["trial", "disclosed", "in_review", "filed", "effective", "pu
 
 
 class MonthOut(msgspec.Struct, frozen=True):
-    """Where a month stands. `visible_run_id`: the run the caller would look at first; `areas`: its status by area."""
+    """The state of a month. `visible_run_id`: the run shown to the caller first; `areas`: the status by area."""
 
     month: str
     state: str
@@ -95,9 +95,10 @@ class StepDecisionIn(msgspec.Struct, frozen=True):
 
 
 class RegulateIn(msgspec.Struct, frozen=True):
-    """What the regulator makes of a month: effective (of what is filed) or published. `document`: of the approval.
+    """A decision of the regulator on a month: effective (for what is filed), or published.
 
-    `note`: why; needed to return a filing, and to publish with an area that is not final.
+    `document`: number of the approval. `note`: the reason, needed to return a filing, and to publish with an area that
+    is not final.
     """
 
     to: Literal["effective", "published"]

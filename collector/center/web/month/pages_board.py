@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The board of a month: where it stands, what is due, what blocks it, its runs, its next step, filings and bills."""
+"""The board of a month: its state, duties, obstacles, runs, next step, filings and bills."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def this_month(ctx: Ctx, section: FromPath[str]) -> Page:
 
 @page("/months/{month:str}", Permission.SEE_OWN, own=True)
 def board_page(ctx: Ctx, month: FromPath[str]) -> Page:
-    """Everything about where a month stands; a plant's user sees what is disclosed and its own."""
+    """The board of a month. A plant's user sees what is disclosed, and its own data."""
     return _board(ctx, month_named(month))
 
 
@@ -91,7 +91,7 @@ class _Refused:
 
 
 def _board(ctx: Context, month: Month, refused: _Refused | None = None) -> Page:
-    """The board; with a refused form as it was typed, and why it was refused beside it."""
+    """The board. A form that was refused is shown as it was typed, with the reason beside it."""
     actor = ctx.actor
     state = ctx.read(lambda c: month_state(c, month))
     board, calendar_error = _duties(ctx, month)
@@ -134,7 +134,7 @@ def _board(ctx: Context, month: Month, refused: _Refused | None = None) -> Page:
 
 @dataclass(frozen=True, slots=True)
 class _FirstAct:
-    """What the regulator may decide now.
+    """The decision that the regulator may take now.
 
     `reasons`: why publishing needs a stated reason; `returned`: how the filing was sent back.
     """
@@ -158,7 +158,7 @@ def _first_act(ctx: Context, state: MonthState, proposals: Sequence[four_eyes.Pr
 
 
 def _just_ended(asked: Sequence[RunRow], now_ms: int) -> RunRow | None:
-    """The run asked for last, newest first, where people will want to know what became of it."""
+    """The run requested last, if it failed, or was done less than an hour ago. `asked`: newest first."""
     last = asked[0] if asked else None
     if last is None or last.ended_ms is None:
         return None
@@ -173,7 +173,7 @@ def _place(state: MonthStage, now: MonthStage) -> str:
 
 
 def _duties(ctx: Context, month: Month) -> tuple[DutyBoard | None, str]:
-    """The duties; where the calendar does not know the year, or the rulebook the days, why there are none."""
+    """The duties of a month; or, if the working days are unknown, the reason why there are none."""
     try:
         days = days_of(ctx)
         return ctx.read(lambda c: duties_of(c, month, days, actor=ctx.actor, now_ms=ctx.now_ms)), ""
@@ -182,7 +182,7 @@ def _duties(ctx: Context, month: Month) -> tuple[DutyBoard | None, str]:
 
 
 def _open_now(ctx: Context, month: Month, run_id: int | None) -> tuple[list[InputChange], list[OpenItem]]:
-    """What the run looked at lacks of the inputs in force, and everything that is open of the month, with its money."""
+    """Input changes since the run shown, and all open items of the month with their money."""
     opened, unread = None if run_id is None else open_run(ctx.store, run_id), []
     changes = [] if opened is None else changes_since(ctx.store, opened.facts, rulebook=rulebook_path(ctx.settings))
     try:
@@ -202,7 +202,7 @@ def _open_now(ctx: Context, month: Month, run_id: int | None) -> tuple[list[Inpu
 
 
 def _next(ctx: Context, state: MonthState, asked: Sequence[RunRow]) -> NextStep:
-    """What comes next; without the days of the calendar where the rulebook is damaged."""
+    """The next step of the month, without working days if the rulebook is damaged."""
     try:
         days = days_of(ctx)
     except ConfigError:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where everybody begins, and where the month picker leads."""
+"""The start page, and the target of the month picker."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from collector.center.web.which_month import MONTH
 
 @page("/", Open.LOGGED_IN, own=True)
 def start(ctx: Ctx) -> Page:
-    """The first of the pages one may see."""
+    """Redirect to the first page of the navigation that the user may see."""
     mine = [entry.path for entry in render.NAVIGATION if ctx.actor.may(entry.permission)]
     return ctx.redirect(mine[0] if mine else "/account")
 
@@ -27,7 +27,10 @@ def go_to_month(
     month: Annotated[str, QueryParameter(pattern=f"^{MONTH.pattern}")],
     origin: Annotated[str, QueryParameter(name="from", max_length=2000)] = "",
 ) -> Page:
-    """The same page of another month; from a page of no month the same page, with the month kept for the next one."""
+    """Redirect to the same page for another month.
+
+    A page that belongs to no month stays, and the month is kept for the next page.
+    """
     parts = origin.split("/")
     if len(parts) > 2 and parts[1] == "months" and MONTH.match(parts[2]) and "//" not in origin:
         # What is named by a number (a run, a review) belongs to its month; its list is what the other month has.

@@ -23,7 +23,7 @@ Password = Annotated[str, msgspec.Meta(max_length=MAX_PASSWORD)]
 
 
 class MeOut(msgspec.Struct, frozen=True):
-    """Whoever holds this token, and what they may do."""
+    """The holder of this token, with role and permissions."""
 
     name: str
     role: str

@@ -63,7 +63,7 @@ def logout_action(ctx: Ctx) -> Page:
 
 @page("/account", Open.LOGGED_IN, own=True, without_factor=True)
 def account_page(ctx: Ctx) -> Page:
-    """Who I am, my password, my second factor, my tokens; what a form has made for my eyes only, once."""
+    """One's own account: password, second factor, tokens. A secret just made is shown once."""
     what, _, secret = ctx.request.cookies.get(_SHOWN_COOKIE, "").partition(".")
     if what == "token":
         return _account_page(ctx, secret=secret)
@@ -161,7 +161,11 @@ def _refuse_stranger(ctx: Ctx, key: str = "") -> Page | None:
 def _account_page(
     ctx: Ctx, *, status: int = 200, key: str = "", recovery_codes: Sequence[str] = (), **said: str
 ) -> Page:
-    """`said`: what was `wrong` or `refused`, or the `secret` of a new token. `key`: the one offered before."""
+    """The account page.
+
+    `said`: the texts `wrong` or `refused`, or the `secret` of a new token. `key`: the key of the second factor offered
+    before.
+    """
     offered = key or second_factor.new_key()
     return ctx.page(
         "account.html",
@@ -179,7 +183,7 @@ def _account_page(
 
 
 def _shown_cookie(ctx: Context, *parts: str) -> Cookie:
-    """Carries a secret from the form that made it to the page that shows it, and is gone then; without parts: gone."""
+    """A cookie that carries a new secret from the form to the page that shows it, once; without parts, delete it."""
     path = f"{ctx.settings.web.base_path}/account"
     return Cookie(
         _SHOWN_COOKIE, value=".".join(parts), max_age=60 if parts else 0, path=path,

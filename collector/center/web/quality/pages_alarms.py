@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What stands and what is implausible: alarms, and findings in the records stored."""
+"""Alarms, and implausible values in the stored records."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _FINDINGS: Final = (
 
 @page("/alarms", Permission.SEE_OWN, own=True)
 def alarms_page(ctx: Ctx, cleared: Annotated[bool, QueryParameter()] = False) -> Page | Response[bytes]:
-    """Alarms that stand, or with those that were cleared; of one's own plant for a plant's user."""
+    """Active alarms, or also the cleared ones; a plant's user sees those of its own plant."""
     rows = ctx.read(lambda c: list_alarms(c, include_cleared=cleared, plant=own_plant(ctx)))
     return list_page(ctx, "alarms.html", _ALARMS, rows, name="alarms", cleared=cleared)
 
@@ -57,7 +57,7 @@ def findings_page(
     month: Annotated[str, QueryParameter(max_length=7)] = "",
     unit: Annotated[str, QueryParameter(max_length=64)] = "",
 ) -> Page | Response[bytes]:
-    """What is implausible in the stored days, newest day first."""
+    """Implausible values in the stored days, newest day first."""
     wanted = month_named(month) if month else None
     rows = ctx.read(lambda c: list_findings(c, month=wanted, unit=unit, plant=own_plant(ctx)))[::-1]
     return list_page(ctx, "findings.html", _FINDINGS, rows, name="findings")

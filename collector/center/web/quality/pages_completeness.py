@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What has come and what is missing: plant × day of a month, unit × hour of a day, down to each gap and why."""
+"""Completeness maps: plant by day of a month, unit by hour of a day, and each gap with its reason."""
 
 from __future__ import annotations
 

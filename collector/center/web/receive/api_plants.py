@@ -94,7 +94,7 @@ class QuarantineOut(msgspec.Struct, frozen=True):
 
 
 class ReadmittedOut(msgspec.Struct, frozen=True):
-    """What left the quarantine."""
+    """The numbers of batches and records that left the quarantine."""
 
     batches: int
     records: int

@@ -36,7 +36,7 @@ _COLUMNS: Final = (
 
 @page("/asks", Permission.SEE_OWN, own=True)
 def asks_page(ctx: Ctx) -> Page | Response[bytes]:
-    """What was asked again, newest first; the form for those who may ask, filled from the address of a gap."""
+    """Repeat requests (补召), newest first, with the form to make one, filled in from the address of a gap."""
     return _page(ctx, typed={**ctx.request.query_params})
 
 

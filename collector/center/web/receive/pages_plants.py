@@ -70,13 +70,13 @@ def revoke_action(ctx: Ctx, key_id: FromPath[str]) -> Page:
 
 @page("/quarantine", Permission.SEE_ALL)
 def quarantine_page(ctx: Ctx) -> Page | Response[bytes]:
-    """What was not accepted, newest first."""
+    """Messages that were not accepted, newest first."""
     return list_page(ctx, "quarantine.html", _QUARANTINE, ctx.read(list_quarantine)[::-1], name="quarantine")
 
 
 @action("/quarantine/readmit", Permission.IMPORT)
 def readmit_action(ctx: Ctx) -> Page:
-    """Look at it again with the keys and units that count now."""
+    """Check the quarantine again with the keys and units that are valid now."""
     admission = current_admission(ctx.store, ctx.settings)
     done = ctx.write(lambda c: readmit_all(c, admission.admit, actor=ctx.actor, now_ms=ctx.now_ms))
     notice = "readmitted" if done.committed else "readmitted_none"

@@ -65,7 +65,7 @@ class QuestionIn(msgspec.Struct, frozen=True):
 
 
 class SaidIn(msgspec.Struct, frozen=True):
-    """What is said about a question."""
+    """An answer or remark to a question."""
 
     text: Text
 

@@ -110,13 +110,13 @@ class ReviewIn(msgspec.Struct, frozen=True):
 
 
 class TextIn(msgspec.Struct, frozen=True):
-    """What is said."""
+    """A text, such as an answer."""
 
     text: Text
 
 
 class CarriedOutIn(msgspec.Struct, frozen=True):
-    """What carried a granted review out: an import or a run."""
+    """The import or run that carried out a granted review."""
 
     import_id: Annotated[int, msgspec.Meta(ge=1, le=2**53)] | None = None
     run_id: Annotated[int, msgspec.Meta(ge=1, le=2**53)] | None = None

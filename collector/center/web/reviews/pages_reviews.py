@@ -103,7 +103,7 @@ def _state_words(ctx: Context) -> Mapping[str, str]:
 
 @action("/months/{month:str}/reviews", Permission.REVIEW_SUBMIT, own=True, upload=True)
 def ask_action(ctx: Ctx, month: FromPath[str]) -> Page:
-    """Ask, with evidence beside it; what is not one's own plant's is refused by `submit_review`."""
+    """Ask for a review, with evidence attached; `submit_review` refuses lines of other plants."""
     form = ctx.form
     files = ctx.uploads("file")
     for name, data in files:  # before anything is asked: a refused file leaves no half of it
@@ -159,7 +159,7 @@ def review_page(ctx: Ctx, month: FromPath[str], number: FromPath[int]) -> Page:
 
 
 def _can(ctx: Context, found: Review) -> frozenset[str]:
-    """What this person may do with a review as it stands; the functions behind the forms ask again."""
+    """The actions this person may take on a review in its present state; they are checked again when carried out."""
     state, may = found.state, ctx.actor.may
     undecided, disputed = state in (ReviewState.ASKED, ReviewState.ANSWERED), may_be_appealed(found, ctx.now_ms)
     possible = {

@@ -15,7 +15,7 @@ from collector.center.web.routes import api_get
 
 
 class RulebookOut(msgspec.Struct, frozen=True):
-    """Which rulebook, and its hash."""
+    """The id, title and hash of a rulebook."""
 
     id: str
     title: str

@@ -17,11 +17,7 @@ from collector.settlement.statement import SEGMENT_VALUE_DIVISOR, DeterminantRow
 
 
 class ProgressOut(msgspec.Struct, frozen=True):
-    """How far a run is: `doing`, the step; `done` of `of` parts of it, 0 of 0 where it has none.
-
-    `share`: about how much of the whole run is done, 0..1; `left_ms`: about how long it will still take, null where
-    that can't be said yet.
-    """
+    """The progress of a run. `doing`: the step; `done` of `of` parts of it, 0 of 0 if it has no parts."""
 
     doing: str
     done: int
@@ -141,7 +137,7 @@ class ReadingOut(msgspec.Struct, frozen=True):
 
 
 class DeterminantOut(msgspec.Struct, frozen=True):
-    """What was measured; durations are milliseconds."""
+    """A measured quantity of a line; durations are in milliseconds."""
 
     unit: str
     service: str
@@ -211,7 +207,7 @@ class UnpaidOut(msgspec.Struct, frozen=True):
 
 
 class ExplanationOut(msgspec.Struct, frozen=True):
-    """Everything behind one line. `beside`: figures shown beside the determinant."""
+    """All data behind one line. `beside`: figures shown next to the determinant."""
 
     line: LineOut
     steps: list[StepOut]

@@ -58,9 +58,10 @@ class BlockRow:
 
 @dataclass(frozen=True, slots=True)
 class PutIn:
-    """A stretch of a day in which a quantity goes by what was put in place of what was delivered, or of nothing.
+    """A stretch of a day in which a quantity uses a substituted value.
 
-    Lowest and highest stored value of each; `delivered` None: nothing usable was.
+    The lowest and highest stored value, substituted and delivered; `delivered` is None if no usable value was
+    delivered.
     """
 
     quantity: str
@@ -72,10 +73,10 @@ class PutIn:
 
 @dataclass(frozen=True, slots=True)
 class DayDrawing:
-    """Everything of one day. `limits`: name and kW. `curves`: by name of `CURVES`, and `plan`.
+    """The drawing of one day. `limits`: name and kW. `curves`: by name of `CURVES`, and `plan`.
 
-    `substitutes`, `originals`: of a curve where something else was put in place of what was delivered, the two beside
-    each other; only over those stretches. The original is empty where nothing was delivered.
+    `substitutes` and `originals` hold both versions of a curve, only over the stretches with substituted values. The
+    original is empty where nothing was delivered.
     """
 
     day: date
@@ -136,7 +137,7 @@ def draw_day(run: OpenedRun, unit: str, day: date) -> DayDrawing:
 
 
 def _steps(table: pa.Table, name: str, begin: int, hold_ms: int) -> list[Step]:
-    """What a column says over the day; equal neighbours are one step."""
+    """The values of a column over the day as steps; equal neighbours are one step."""
     if name not in table.column_names or not len(table):
         return []
     start: npt.NDArray[np.int64] = table["time"].to_numpy()
@@ -156,7 +157,7 @@ def _steps(table: pa.Table, name: str, begin: int, hold_ms: int) -> list[Step]:
 
 
 def _substituted(table: pa.Table, begin: int, hold_ms: int) -> dict[str, list[tuple[int, int]]]:
-    """Where the day goes by a value that was put in place of a delivered one, by quantity."""
+    """The stretches of the day that use a substituted value, by quantity."""
     found = {}
     for name in BY_NAME:
         if name not in table.column_names:
@@ -172,7 +173,7 @@ def _substituted(table: pa.Table, begin: int, hold_ms: int) -> dict[str, list[tu
 
 
 def _without_substitutes(table: pa.Table, name: str) -> pa.Table:
-    """The records whose value of a quantity nobody put in."""
+    """The records whose value of a quantity is not a substituted one."""
     if name not in table.column_names:
         return table
     return table.filter(pc.not_equal(table[f"{name}_quality"].fill_null(0), int(Quality.SUBSTITUTED)))
@@ -235,7 +236,7 @@ def _kv(volts: int | None) -> str:
 
 
 def _services(run: OpenedRun, unit: str, day: date) -> Iterator[BlockRow]:
-    """What each service made of the day: its segments, by class; `text` is the reason's code."""
+    """The segments of each service on the day, by class; `text` is the code of the reason."""
     begin = local_midnight_ms(day)
     lanes: dict[str, list[tuple[int, int, str, str]]] = {}
     for row in run.segments(unit, day=day).to_pylist():
@@ -246,7 +247,7 @@ def _services(run: OpenedRun, unit: str, day: date) -> Iterator[BlockRow]:
 
 
 def _joined(blocks: Sequence[tuple[int, int, str, str]]) -> Iterator[tuple[int, int, str, str]]:
-    """Neighbours of one class and reason as one block: a quarter-hour's netting is not for the eye."""
+    """Merge neighbours of the same class and reason: boundaries of quarter hours would only clutter the drawing."""
     held: tuple[int, int, str, str] | None = None
     for a, b, cause, reason in sorted(blocks):
         if held is not None and held[1] == a and held[2:] == (cause, reason):

@@ -116,7 +116,7 @@ def _day(number: int, day: date, start: Int64s, end: Int64s, kw: Int64s, segment
 
 
 def _class_ms(segments: pa.Table, begin: int) -> dict[str, int]:
-    """How long each class took of a day; what no segment covers lies outside the scope of the service."""
+    """The time per class and day, in ms; time that no segment covers is outside the scope of the service."""
     inside = pc.and_(pc.less(segments["start"], begin + DAY_MS), pc.greater(segments["end"], begin))
     rows = segments.filter(inside)
     length = np.minimum(rows["end"].to_numpy(), begin + DAY_MS) - np.maximum(rows["start"].to_numpy(), begin)

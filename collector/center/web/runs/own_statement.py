@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The statement as a plant opens it: what it gets and pays, until when it may ask, what changed and why, its files."""
+"""A plant's own view of the statement: its amounts, deadline for reviews, changes and reasons, files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PDF: Final = "application/pdf"
 
 @dataclass(frozen=True, slots=True)
 class OwnDifference:
-    """A line or a total (no `service`) of a plant that is not what it was before. `causes`: what can have done it."""
+    """A changed line or total (without `service`) of a plant. `causes`: the possible causes."""
 
     subject: str
     service: str
@@ -50,9 +50,9 @@ class OwnDifference:
 
 @dataclass(frozen=True, slots=True)
 class Disclosure:
-    """By which step a run was disclosed, the run disclosed before it, and until when a review may be asked.
+    """The disclosure of a run: the step, the run disclosed before it, and the deadline to ask for a review.
 
-    `review_due` is None where the calendar does not know the year; `why` says so.
+    `review_due` is None if the calendar does not know the year; `why` says so.
     """
 
     step: MonthStep
@@ -63,7 +63,7 @@ class Disclosure:
 
 
 def disclosure_of(ctx: Context, run: OpenedRun) -> Disclosure | None:
-    """How a run was disclosed; None where it never was."""
+    """The disclosure of a run; None if it was never disclosed."""
     steps = [s for s in ctx.read(lambda c: all_steps(c, run.month)) if s.run_id == run.facts.id]
     if not steps:
         return None
@@ -82,7 +82,7 @@ def disclosure_of(ctx: Context, run: OpenedRun) -> Disclosure | None:
 
 
 def differences(ctx: Context, run: OpenedRun, plant: str, before: int) -> list[OwnDifference]:
-    """What changed of a plant since another run of the month: its totals, then its lines."""
+    """The changes of a plant since another run of the month: its totals, then its lines."""
     earlier = open_run(ctx.store, before)
     compared = compare_runs(ctx.store, before, run.facts.id)
     causes = {(each.subject, each.service): each.causes for each in (*compared.lines, *compared.plants)}
@@ -108,7 +108,7 @@ def _yuan(row: PlantRow | Line | None) -> Decimal | None:
 
 
 def own_bills(ctx: Context, month: Month, plant: str) -> list[BillRow]:
-    """What of a plant goes with the electricity bills."""
+    """The rows of a plant that are carried to its electricity bills."""
     return [row for row in ctx.read(lambda c: bills_of(c, month, actor=ctx.actor)) if row.carry.plant == plant]
 
 
@@ -150,7 +150,7 @@ def own_file(ctx: Context, run: OpenedRun, plant: str, name: str) -> tuple[bytes
 
 
 def _about(ctx: Context, run: OpenedRun, plant: str) -> list[tuple[str, str]]:
-    """What a copy says of itself; Chinese, as all papers."""
+    """The head of a copy of the statement, in Chinese as all papers."""
     found = disclosure_of(ctx, run)
     about = [("结算单", f"辅助服务补偿结算单 {run.facts.month} · 电厂 {plant}"), ("运行", str(run.facts.id))]
     if found is not None:

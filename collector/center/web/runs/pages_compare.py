@@ -44,7 +44,7 @@ def compare_page(
     everything: Annotated[bool, QueryParameter(name="all")] = False,
     cursor: Annotated[int, QueryParameter(ge=0, le=10**9)] = 0,
 ) -> Page:
-    """What differs between two runs: inputs, lines with causes, and what it comes to for every plant."""
+    """Differences between two runs: inputs, lines with causes, and the effect on every plant."""
     before, after = opened_for(ctx, month, a), opened_for(ctx, month, b)
     comparison = compare_runs(ctx.store, a, b)
     effects = effect_by_plant(ctx.store, a, b)

@@ -85,7 +85,7 @@ def day_page(ctx: Ctx, month: FromPath[str], run_id: FromPath[int], unit: FromPa
 
 
 def drawn(ctx: Context, drawing: DayDrawing) -> dict[str, Any]:
-    """What charts.js draws, its names in the reader's language."""
+    """The data that charts.js draws for a day, with names in the reader's language."""
     lanes = []
     for lane in drawing.lanes:
         if lane.kind == "service":
@@ -236,7 +236,7 @@ def _units_of(ctx: Context, run: OpenedRun, plant: str) -> list[str]:
 def _power_data(
     ctx: Context, run: OpenedRun, unit: str, drawing: MonthDrawing, rows: Sequence[UnitDayFiguresOut]
 ) -> dict[str, Any]:
-    """What charts.js draws of a month."""
+    """The data that charts.js draws for a month."""
     words = {
         "range": tr("active power by the hour"), "lowest": tr("lowest"), "highest": tr("highest"),
         "mean": tr("mean of the day"), "plan": CURVES["plan"], "known": tr("known"),
@@ -312,7 +312,10 @@ class MonthsBesideOut(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class _Beside:
-    """The same to be shown. `amounts`: by service, then by month; None: there is no line, or none is settled."""
+    """The rows of `MonthsBesideOut` for a page.
+
+    `amounts`: by service, then by month; None where there is no line, or none is settled.
+    """
 
     runs: tuple[OpenedRun, ...]
     amounts: dict[str, list[Decimal | None]]
@@ -320,7 +323,7 @@ class _Beside:
 
 
 def _beside(ctx: Context, month: Month, plant: str, unit: str) -> _Beside:
-    """A month and those before it that have a run, at most so many as colours tell apart."""
+    """Compare a month with earlier months that have a run, at most as many as there are distinct colours."""
     numbers = ctx.read(lambda c: _visible_runs(c, month, ctx.actor))
     runs = tuple(open_run(ctx.store, number) for number in reversed(numbers))
     amounts: dict[str, list[Decimal | None]] = {}

@@ -204,7 +204,7 @@ def lines_seen(ctx: Context, run: OpenedRun) -> list[Line]:
 
 
 def _uncertain_yuan(line: Line) -> Decimal:
-    """How far apart the bounds of a line with missing time are; an open upper one is the widest."""
+    """The distance in yuan between the bounds of a line with missing time; infinite without an upper bound."""
     if line.low_yuan is None:
         return Decimal(0)
     return Decimal("Infinity") if line.high_yuan is None else line.high_yuan - line.low_yuan
@@ -231,7 +231,7 @@ def service_totals(lines: Iterable[Line]) -> list[ServiceTotal]:
 
 
 def _sum(lines: Iterable[Line]) -> Decimal:
-    """What lines pay; one that is not settled pays nothing yet."""
+    """The sum paid for lines; a line that is not settled pays nothing yet."""
     return sum((line.amount_yuan for line in lines if line.amount_yuan is not None), Decimal(0))
 
 

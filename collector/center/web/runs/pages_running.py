@@ -69,7 +69,7 @@ class UnitRatesOut(msgspec.Struct, frozen=True):
 
 
 class LeftSoFarOut(msgspec.Struct, frozen=True):
-    """What one reason cost, alone: never to be added up over reasons."""
+    """The amount lost by one reason, taken alone; amounts of several reasons must not be added up."""
 
     plant: str
     service: str

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How pages and REST are served: granian, static files, downloads, the OpenAPI description."""
+"""Serving of pages and REST: granian, static files, downloads, the OpenAPI description."""

@@ -60,7 +60,7 @@ def _note(request: AnyRequest, caller: Caller, disposition: str, part: str) -> N
 
 
 def subject_of(request: AnyRequest) -> str:
-    """What a file is about, as other entries name it: a run, a month, a plant; else its address."""
+    """The subject of a file as the audit log names it: a run, a month or a plant, else its address."""
     named = request.path_params
     if "run_id" in named or "/runs/" in request.url.path:
         return f"run {named.get('run_id', named.get('number'))}"

@@ -42,7 +42,7 @@ _ERROR: Final = {
 
 
 def openapi_config() -> OpenAPIConfig:
-    """What Litestar shall describe; its own viewers load scripts from elsewhere and are not offered."""
+    """The configuration of Litestar's OpenAPI. Its own viewers load scripts from elsewhere and are switched off."""
     return OpenAPIConfig(
         title="collector center",
         version=__version__,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What waits for whoever looks: since when, due when, and the page where it is done."""
+"""Tasks that wait for the reader: since when, due when, and the page where each is done."""
 
 from __future__ import annotations
 
