@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from pymodbus.transport import ModbusProtocol
 
 ROOT: Final = Path(__file__).parents[1]
 PAGES: Final = ("docs/extend.md", "docs/extend.zh-CN.md")
 # Named tuples and the operating system: documented, though they begin with an underscore.
 DOCUMENTED: Final = frozenset({"_replace", "_make", "_asdict", "_exit", "_is_protocol", "_is_runtime_protocol"})
-# Behind this attribute of its clients pymodbus keeps what it does not document.
-PYMODBUS: Final = "ctx"
+# What pymodbus's transport has is not documented; its callbacks are those of asyncio and of its own base class.
+PYMODBUS: Final = "ModbusProtocol"
 
 
 def listed(page: str) -> dict[tuple[str, str], str]:
@@ -45,9 +46,12 @@ def in_use() -> set[tuple[str, str]]:
                 continue
             if node.attr.startswith("_") and not node.attr.startswith("__") and node.attr not in ours:
                 found.add((place, node.attr))
-            if isinstance(node.value, ast.Attribute) and node.value.attr == PYMODBUS:
-                found.add((place, f"{PYMODBUS}.{node.attr}"))
         found |= {(place, private) for private in overridden(name)}
+        if PYMODBUS in path.read_text("utf-8"):
+            theirs = set(defined(ast.parse(inspect.getsource(ModbusProtocol))))
+            used = {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute) and ast.unparse(n.value) == "self"}
+            own = {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)}
+            found |= {(place, f"{PYMODBUS}.{n}") for n in used & theirs - own}
     return found
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,11 +13,15 @@ DRIVERS = AGENT / "device"
 SOURCES = sorted(AGENT.rglob("*.py"))
 
 # What may be called on the protocol libraries' objects. Anything else that looks like theirs fails the test.
-MODBUS_READS = {"read_coils", "read_discrete_inputs", "read_holding_registers", "read_input_registers"}
+MODBUS_READS = {
+    "ReadCoilsRequest": 1, "ReadDiscreteInputsRequest": 2, "ReadHoldingRegistersRequest": 3,
+    "ReadInputRegistersRequest": 4,
+}  # fmt: skip
 C104_NAMES = {"Client", "Connection", "ConnectionState", "Init", "Frz", "IncomingMessage", "Station", "Type", "Umc",
               "Coi"}  # fmt: skip
 LIBRARY_OF = {
-    "device/modbus/exchange.py": "pymodbus", "device/modbus/framing.py": "pymodbus", "device/iec104/link.py": "c104",
+    "device/modbus/exchange.py": "pymodbus", "device/modbus/framing.py": "pymodbus",
+    "device/modbus/link.py": "pymodbus", "device/iec104/link.py": "c104",
     "device/serial.py": "serialx",
 }  # fmt: skip
 FORBIDDEN_CALLS = {
@@ -44,16 +49,36 @@ def test_no_writing_call_exists() -> None:
 
 
 def test_modbus_offers_functions_one_to_four_and_no_other() -> None:
-    tree = ast.parse((DRIVERS / "modbus" / "exchange.py").read_text("utf-8"))
-    called = {n.attr for n in attributes(tree) if isinstance(n.value, ast.Name) and n.value.id == "client"}
-    reads = {name for name in called if "read" in name or "write" in name}
-    assert reads == MODBUS_READS
-    theirs = [n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and (n.module or "").startswith("pymodbus")]
-    imported = {alias.name for node in theirs for alias in node.names}
-    assert not {name for name in imported if "Request" in name or "Write" in name}
-    for path in (DRIVERS / "modbus").glob("*.py"):
-        own = {node.attr for node in attributes(ast.parse(path.read_text("utf-8")))}
-        assert not own & {"write", "send", "sendto", "pdu_send", "low_level_send"}, path
+    trees = {path.name: ast.parse(path.read_text("utf-8")) for path in (DRIVERS / "modbus").glob("*.py")}
+    theirs = {
+        alias.name for tree in trees.values() for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)
+        if (node.module or "").startswith("pymodbus") for alias in node.names
+    }  # fmt: skip
+    assert {name for name in theirs if "Request" in name or "Write" in name or "Client" in name} == MODBUS_READS.keys()
+    from collector.agent.device.modbus.exchange import REQUESTS
+
+    assert {kind.__name__: kind.function_code for kind in REQUESTS.values()} == MODBUS_READS
+    # One place makes the bytes of a request, one frames them, one sends them.
+    made = [n for n in ast.walk(trees["exchange.py"]) if isinstance(n, ast.Name) and n.id == "REQUESTS"]
+    assert len(made) == 2, "their table, and where one is made"
+    built = [call for tree in trees.values() for call in calls(tree) if call.startswith("ReadRequest(")]
+    assert len(built) == 1
+    assert built[0].startswith("ReadRequest(bytes((function,)) + request.encode(), ")
+    framed = [call for tree in trees.values() for call in calls(tree) if ".start(" in call]
+    assert framed == ["self.framer.start(asked.pdu, asked.wanted)"]
+    assert [call for tree in trees.values() for call in calls(tree) if ".ask(" in call and "link" in call] == [
+        "link.ask(request)"
+    ]
+    sent = [
+        call for tree in trees.values() for call in calls(tree)
+        if re.search(r"\.(write|writelines|send|sendto|pdu_send|low_level_send)\(", call)
+    ]  # fmt: skip
+    assert sorted(sent) == ["self.transport.sendto(request)", "self.transport.write(request)"]
+
+
+def calls(tree: ast.AST) -> Iterator[str]:
+    """Each call, as source."""
+    yield from (ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Call))
 
 
 def test_104_takes_nothing_from_c104_but_what_listens_and_interrogates() -> None:

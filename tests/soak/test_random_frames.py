@@ -29,7 +29,7 @@ from collector.agent.device.frames import Unfinished
 from collector.agent.device.iec104.asdu import decode_apdu, decode_time
 from collector.agent.device.modbus.block import BlockDecoder
 from collector.agent.device.modbus.exchange import reply_data
-from collector.agent.device.modbus.framing import NumberedFramer, Reply, RtuFramer, WantedReply
+from collector.agent.device.modbus.framing import NumberedFramer, RtuFramer, WantedReply
 from collector.agent.device.modbus.plan import Block, RequestLimits, plan_reads
 from collector.base.errors import DeviceError, Garbled
 from collector.points import load_points
@@ -163,16 +163,15 @@ class ThroughModbus:
         else:
             frame = b"\0\7\0\0" + (len(pdu) + 1).to_bytes(2, "big") + b"\1" + pdu
         frame = damaged(dice, frame) if dice.random() < 0.7 else dice.randbytes(dice.randrange(60))
-        framer = RtuFramer() if self._rtu else NumberedFramer()
-        framer.start(self._wanted)
+        framer = RtuFramer() if self._rtu else NumberedFramer(transaction=6)
+        framer.start(b"\3\0\0" + self._block.count.to_bytes(2, "big"), self._wanted)
         try:
-            _, answer = framer.handleFrame(frame, 1, 0 if self._rtu else 7)
+            _, answer = framer.take(frame)
             if answer is None:
                 met["nothing"] += 1
                 assert framer.complaint() or not framer.heard
                 return
-            assert isinstance(answer, Reply)
-            readings = self._decoder.decode(reply_data(answer.pdu, self._block, self._wanted, "fuzz"), 7)
+            readings = self._decoder.decode(reply_data(answer, self._block, self._wanted, "fuzz"), 7)
         except DeviceError:
             met["garbled"] += 1
             return

@@ -8,6 +8,7 @@ room       what it does                                                  may imp
 contract   what every driver promises: open, close, read, collect        points      contract
 registers  raw register values into stored integers                      points      agent/device
 serial     serial lines; the only file that imports serialx              -           agent/device
+deadlines  when many waits have lasted too long, on one timer       -           agent/device
 turns      which request of a device comes next, how long one rests      -           agent/device
 modbus/    planner, blocks, and the line with its slaves                 points      agent/device
 iec104/    messages, a link (the only file that imports c104), a driver  points log  agent/device

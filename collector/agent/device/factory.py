@@ -7,10 +7,11 @@ A protocol library is imported only when a device that needs it is configured.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from collector.agent.device.contract import Answer, Device, Reading
+from collector.agent.device.deadlines import Deadlines
 from collector.agent.device.modbus.plan import Framing, RequestLimits
 from collector.agent.device.serial import SerialLine
 from collector.base.clock import Clock
@@ -33,6 +34,14 @@ class DeviceOnLine:
     line: str
     settings: Settings
     device: Device
+
+
+@dataclass(frozen=True, slots=True)
+class _Lines:
+    """The lines made so far, by name, and the deadlines of all their requests."""
+
+    named: dict[str, object] = field(default_factory=dict)
+    deadlines: Deadlines = field(default_factory=Deadlines)
 
 
 def line_name(settings: Settings) -> str:
@@ -66,7 +75,7 @@ def build_devices(config: AgentConfig, clock: Clock) -> list[DeviceOnLine]:
     Raises:
         ConfigError: this version can't read a configured protocol.
     """
-    lines: dict[str, object] = {}
+    lines = _Lines()
     built = []
     for settings in config.settings.device:
         build = _BUILDERS.get(settings.protocol)
@@ -116,18 +125,19 @@ class _Unbuilt:
         return []
 
 
-_Builder = Callable[[Settings, tuple[Point, ...], Clock, str, dict[str, object]], Device]
+_Builder = Callable[[Settings, tuple[Point, ...], Clock, str, _Lines], Device]
 
 
-def _modbus(settings: Settings, points: tuple[Point, ...], clock: Clock, name: str, lines: dict[str, object]) -> Device:
+def _modbus(settings: Settings, points: tuple[Point, ...], clock: Clock, name: str, lines: _Lines) -> Device:
     from collector.agent.device.modbus.driver import ModbusDevice
     from collector.agent.device.modbus.line import ModbusLine
 
-    line = lines.get(name)
+    line = lines.named.get(name)
     if not isinstance(line, ModbusLine):
-        line = lines[name] = ModbusLine(
+        line = lines.named[name] = ModbusLine(
             name, host=settings.host, port=settings.port or 0, serial=serial_line(settings),
             framing=framing_of(settings), any_number=settings.transaction_id == "any", quiet_s=settings.quiet_ms / 1000,
+            deadlines=lines.deadlines,
         )  # fmt: skip
     return ModbusDevice(
         settings.id, line, points, clock, slave=settings.slave, timeout_s=settings.timeout_s,
@@ -135,33 +145,35 @@ def _modbus(settings: Settings, points: tuple[Point, ...], clock: Clock, name: s
     )  # fmt: skip
 
 
-def _iec104(settings: Settings, points: tuple[Point, ...], clock: Clock, name: str, lines: dict[str, object]) -> Device:
+def _iec104(settings: Settings, points: tuple[Point, ...], clock: Clock, name: str, lines: _Lines) -> Device:
     del name, lines
     from collector.agent.device.iec104.driver import Iec104Device
 
     return Iec104Device(settings, points, clock)
 
 
-def _dlt645(settings: Settings, points: tuple[Point, ...], clock: Clock, name: str, lines: dict[str, object]) -> Device:
+def _dlt645(settings: Settings, points: tuple[Point, ...], clock: Clock, name: str, lines: _Lines) -> Device:
     from collector.agent.device.dlt645.driver import Dlt645Device
     from collector.agent.device.dlt645.line import MeterLine
 
-    line = lines.get(name)
+    line = lines.named.get(name)
     if not isinstance(line, MeterLine):
-        line = lines[name] = MeterLine(
+        line = lines.named[name] = MeterLine(
             name, host=settings.host, port=settings.port or 0, serial=serial_line(settings),
             quiet_s=settings.quiet_ms / 1000,
         )  # fmt: skip
     return Dlt645Device(settings, line, points, clock)
 
 
-def _dlt698(settings: Settings, points: tuple[Point, ...], clock: Clock, name: str, lines: dict[str, object]) -> Device:
+def _dlt698(settings: Settings, points: tuple[Point, ...], clock: Clock, name: str, lines: _Lines) -> Device:
     from collector.agent.device.dlt698.driver import Dlt698Device
     from collector.agent.device.dlt698.line import GetLine
 
-    line = lines.get(name)
+    line = lines.named.get(name)
     if not isinstance(line, GetLine):
-        line = lines[name] = GetLine(name, host=settings.host, port=settings.port or 0, serial=serial_line(settings))
+        line = lines.named[name] = GetLine(
+            name, host=settings.host, port=settings.port or 0, serial=serial_line(settings)
+        )
     return Dlt698Device(settings, line, points, clock)
 
 

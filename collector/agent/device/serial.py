@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Literal
 
 from collector.base.text import join, said_by, tr
@@ -81,13 +81,3 @@ class SerialLine:
             raise _explained(error) from error
         self._newest = transport
         return transport, protocol
-
-    def connector(
-        self, protocol_factory: Callable[[], asyncio.Protocol]
-    ) -> Callable[[], Awaitable[tuple[BaseSerialTransport, asyncio.Protocol]]]:
-        """`connect` bound to `protocol_factory`, for a library that opens its transport itself."""
-
-        async def connect() -> tuple[BaseSerialTransport, asyncio.Protocol]:
-            return await self.connect(protocol_factory)
-
-        return connect

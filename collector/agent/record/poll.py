@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from collector.agent.device.contract import Answer, Device, Reading, ReadingsByBlock, contained, failed
+from collector.agent.device.deadlines import Deadlines
 from collector.agent.log import fields
 from collector.base.backoff import backoff_s
 from collector.base.clock import Clock
@@ -92,7 +93,7 @@ class Channel:
         self.name, self.jobs = name, tuple(jobs)
         self._clock, self._sink = clock, sink
         self._due: dict[int, Job] = {}
-        self._watch = _Watch()
+        self._deadlines = Deadlines()
         self._wanted = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -147,7 +148,7 @@ class Channel:
             # `finished` must not wait for a line that was given up.
             self._due.clear()
             self._idle.set()
-            self._watch.close()
+            self._deadlines.close()
             for job in self._first_jobs():
                 await self._close(job)
 
@@ -170,7 +171,7 @@ class Channel:
         begin_s = loop.time()
         try:
             with contained(job.device.name):
-                answer = await _read(job, self._watch, begin_s)
+                answer = await _read(job, self._deadlines, begin_s)
                 failure = _failure_in(answer, job.device.name)
         except DeviceError as error:
             job.health.reading_s += loop.time() - begin_s
@@ -232,49 +233,20 @@ class Channel:
         self._sink(Answer(failed((p for p in job.points if not p.guard), error, now), now))
 
 
-class _Watch:
-    """Cancels a read in which a driver is stuck. One timer for many reads: one each took a tenth of their time."""
+class _StuckRead:
+    """A read whose driver may be stuck: it is cancelled then."""
 
-    __slots__ = ("_end_s", "_looks_at_s", "_task", "_timer", "has_cancelled")
+    __slots__ = ("_task", "is_stuck")
 
-    def __init__(self) -> None:
-        self._task: asyncio.Task[object] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._end_s = self._looks_at_s = 0.0
-        self.has_cancelled = False
+    def __init__(self, task: asyncio.Task[object]) -> None:
+        self._task, self.is_stuck = task, False
 
-    def begin(self, task: asyncio.Task[object], end_s: float) -> None:
-        """Watch a read that must have ended at `end_s`, loop time."""
-        self._task, self._end_s, self.has_cancelled = task, end_s, False
-        if self._timer is None or self._looks_at_s > end_s:
-            self.close()
-            self._look_at(end_s)
-
-    def _look_at(self, time_s: float) -> None:
-        self._looks_at_s = time_s
-        self._timer = asyncio.get_running_loop().call_at(time_s, self._look)
-
-    def end(self) -> None:
-        """End the watch of a read."""
-        self._task = None
-
-    def _look(self) -> None:
-        self._timer, task = None, self._task
-        if task is None:
-            return
-        if task.get_loop().time() < self._end_s:  # the timer was set for an earlier read
-            self._look_at(self._end_s)
-        else:
-            self.has_cancelled = task.cancel()
-
-    def close(self) -> None:
-        """Cancel the timer: nothing is read any more."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    def expire(self) -> None:
+        """Cancel the read: the driver should have returned long ago."""
+        self.is_stuck = self._task.cancel()
 
 
-async def _read(job: Job, watch: _Watch, begin_s: float) -> Answer:
+async def _read(job: Job, deadlines: Deadlines, begin_s: float) -> Answer:
     """Read a job's points. `begin_s`: now, loop time.
 
     Raises:
@@ -285,22 +257,23 @@ async def _read(job: Job, watch: _Watch, begin_s: float) -> Answer:
     task = asyncio.current_task()
     assert task is not None
     cancelled_before = task.cancelling()
-    watch.begin(task, begin_s + longest_s)
+    read = _StuckRead(task)
+    deadlines.begin(read, begin_s + longest_s)
     try:
         return await job.device.read(job.points, budget_s=job.budget_s)
     except asyncio.CancelledError as error:
-        if not watch.has_cancelled or task.uncancel() > cancelled_before:
+        if not read.is_stuck or task.uncancel() > cancelled_before:
             raise
         message = f"the driver was stuck for {longest_s:g} s: its device is closed and read anew"
         raise DriverFault(message, subject=job.device.name, place="stuck") from error
     finally:
-        watch.end()
+        deadlines.end(read)
 
 
 def _failure_in(answer: Answer, device: str) -> DeviceError | None:
     """The error of a failed read (every request failed, or one was silent and no value is usable), else None."""
     readings = answer.readings
-    if isinstance(readings, ReadingsByBlock) and any(q.usable for block in readings.blocks for q in block.qualities):
+    if isinstance(readings, ReadingsByBlock) and any(Quality.GOOD in block.qualities for block in readings.blocks):
         return None  # the usual case, for which no reading has to be created
     if not readings or any(r.quality.usable for r in readings):
         return None

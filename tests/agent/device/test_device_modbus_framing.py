@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.agent.device.modbus.framing import AsciiFramer, NumberedFramer, Reply, RtuFramer, WantedReply
+from collector.agent.device.modbus.framing import AsciiFramer, NumberedFramer, RtuFramer, WantedReply
 from tests.contract.device_peers import crc16
 
 
@@ -24,23 +24,20 @@ WANTED = WantedReply(1, 3, 4)
 
 def rtu(sent: bytes = REQUEST, wanted: WantedReply = WANTED) -> RtuFramer:
     framer = RtuFramer()
-    framer.start(wanted)
-    framer.encode(sent[1:-2], sent[0], 0)
-    assert framer.sent == sent
+    assert framer.start(sent[1:-2], wanted) == sent
     return framer
 
 
 def tcp(*, any_number: bool = False) -> NumberedFramer:
-    framer = NumberedFramer(any_number=any_number)
-    framer.start(WANTED)
+    """The next request will be number 7."""
+    framer = NumberedFramer(any_number=any_number, transaction=6)
+    assert framer.start(REQUEST[1:-2], WANTED) == bytes.fromhex("00 07 00 00 00 06") + REQUEST[:-2]
     return framer
 
 
-def heard(framer: RtuFramer | AsciiFramer | NumberedFramer, data: bytes, transaction: int = 0) -> bytes | None:
+def heard(framer: RtuFramer | AsciiFramer | NumberedFramer, data: bytes) -> bytes | None:
     """What is taken from these bytes: function code and what follows."""
-    _, reply = framer.handleFrame(data, 1, transaction)
-    assert reply is None or isinstance(reply, Reply)
-    return None if reply is None else reply.pdu
+    return framer.take(data)[1]
 
 
 @given(st.binary(max_size=9), st.integers(0, 9), st.binary(max_size=9))
@@ -79,13 +76,11 @@ def test_a_reply_with_the_bytes_of_its_request_is_a_reply_only_on_a_line_that_do
     assert heard(framer, request) is None
     framer = rtu()
     assert heard(framer, ANSWER) is not None  # this line does not echo
-    framer.start(wanted)
-    framer.encode(request[1:-2], 1, 0)
+    framer.start(request[1:-2], wanted)
     assert heard(framer, request) == request[1:-2]
     framer = rtu()
     assert heard(framer, REQUEST + ANSWER) is not None  # this one does
-    framer.start(wanted)
-    framer.encode(request[1:-2], 1, 0)
+    framer.start(request[1:-2], wanted)
     assert heard(framer, request) is None
     assert heard(framer, request + request) == request[1:-2]
 
@@ -110,11 +105,10 @@ def test_a_tcp_answer_is_known_by_its_numbers_behind_any_others() -> None:
         framer, data, found = tcp(), b"", None
         for part in (stream[:cut], stream[cut:]):
             data += part
-            used, reply = framer.handleFrame(data, 1, 7)
+            used, reply = framer.take(data)
             data = data[used:]
             found = found or reply
-        assert isinstance(found, Reply)
-        assert found.pdu == ANSWER[1:-2]
+        assert found == ANSWER[1:-2]
 
 
 @pytest.mark.parametrize(("transaction", "protocol"), [(0, 0), (8, 0), (0x0700, 0), (7, 1)])
@@ -122,29 +116,28 @@ def test_numbers_of_a_gateways_own_are_named_with_the_bytes_and_taken_by_choice(
     transaction: int, protocol: int
 ) -> None:
     framer, frame = tcp(), mbap(transaction, protocol, 1)
-    assert heard(framer, frame, 7) is None
+    assert heard(framer, frame) is None
     for words in (f"transaction {transaction}, protocol {protocol}", "asked transaction 7", frame.hex(" "), '"any"'):
         assert words in framer.complaint()
-    assert heard(tcp(any_number=True), frame, 7) == ANSWER[1:-2]
+    assert heard(tcp(any_number=True), frame) == ANSWER[1:-2]
 
 
 def test_numbers_taken_by_choice_do_not_open_the_door_to_another_slave_function_or_length() -> None:
     others = (mbap(7, 0, 2), mbap(7, 0, 1, "04 04 43 be 00 00"), mbap(7, 0, 1, "03 02 00 01"))
     for frame in others:
-        assert heard(tcp(any_number=True), frame, 7) is None
-        assert heard(tcp(any_number=True), frame + mbap(9, 0, 1), 7) == ANSWER[1:-2]
+        assert heard(tcp(any_number=True), frame) is None
+        assert heard(tcp(any_number=True), frame + mbap(9, 0, 1)) == ANSWER[1:-2]
 
 
 def test_bytes_that_are_no_mbap_are_used_up_and_shown() -> None:
     framer = tcp()
-    assert framer.handleFrame(b"\xff" * 12, 1, 7) == (12, None)
+    assert framer.take(b"\xff" * 12) == (12, None)
     assert "ff ff" in framer.complaint()
 
 
 def ascii_framer() -> AsciiFramer:
     framer = AsciiFramer()
-    framer.start(WantedReply(0x11, 3, 2))
-    framer.encode(bytes.fromhex("03 00 6b 00 01"), 0x11, 0)
+    framer.start(bytes.fromhex("03 00 6b 00 01"), WantedReply(0x11, 3, 2))
     return framer
 
 
@@ -164,5 +157,5 @@ def test_an_ascii_answer_is_found_behind_noise_and_echo() -> None:
 @given(st.binary(max_size=300))
 def test_random_bytes_never_raise(data: bytes) -> None:
     for framer in (rtu(), ascii_framer(), tcp(), tcp(any_number=True)):
-        heard(framer, data, 7)
+        heard(framer, data)
         framer.complaint()

@@ -1,40 +1,39 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One Modbus connection and one exchange on it, through pymodbus: functions 1 to 4 and no other.
+"""One Modbus line's connection and one exchange on it: functions 1 to 4 and no other.
 
-pymodbus connects, numbers and encodes; `framing` finds the answers. Private parts of pymodbus in use: `ctx.framer`
-(ours instead of its own), `ctx.call_create` (serialx instead of pyserial, which a pty refuses at even parity),
-`ctx.next_tid`, `ctx.response_future` and `ctx.max_buffer_size`.
-
-A device that closes the connection after each reply is connected again and the request repeated once. A socket is
-closed after two time-outs in a row: a peer that lost its power does not say so.
+pymodbus encodes the requests and `link` sends them; `framing` finds the answers. A device that closes the connection
+after each reply is connected again and the request repeated once. A socket is closed after two time-outs in a row: a
+peer that lost its power does not say so.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from pymodbus.client import AsyncModbusTcpClient, AsyncModbusUdpClient
-from pymodbus.client.base import ModbusBaseClient
-from pymodbus.exceptions import ConnectionException, ModbusException
-from pymodbus.pdu import ModbusPDU
+from pymodbus.pdu.bit_message import ReadCoilsRequest, ReadDiscreteInputsRequest
+from pymodbus.pdu.register_message import ReadHoldingRegistersRequest, ReadInputRegistersRequest
 
+from collector.agent.device.deadlines import Deadlines
 from collector.agent.device.modbus.framing import (
     AsciiFramer,
     Framer,
     NumberedFramer,
-    Reply,
     RtuFramer,
     WantedReply,
     shown,
 )
+from collector.agent.device.modbus.link import LateAnswer, LostLink, ModbusLink
 from collector.agent.device.modbus.plan import BIT_AREAS, Block, Framing
 from collector.agent.device.serial import SerialLine, reason_of
 from collector.base.errors import Garbled, Refused, Silent
 from collector.base.text import tr
 
-FUNCTIONS: Final = {"coil": 1, "discrete": 2, "holding": 3, "input": 4}
+# All that is ever sent.
+REQUESTS: Final = {
+    "coil": ReadCoilsRequest, "discrete": ReadDiscreteInputsRequest, "holding": ReadHoldingRegistersRequest,
+    "input": ReadInputRegistersRequest,
+}  # fmt: skip
 # A gateway gives these in place of a device that did not answer it.
 _SILENT_BEHIND_GATEWAY: Final = {10: tr("gateway path unavailable"), 11: tr("gateway target silent")}
 _EXCEPTIONS: Final = {
@@ -42,39 +41,16 @@ _EXCEPTIONS: Final = {
     5: tr("acknowledge"), 6: tr("device busy"), 8: tr("memory parity error"), **_SILENT_BEHIND_GATEWAY,
 }  # fmt: skip
 _SILENCES_BEFORE_DROP: Final = 2
-_RECEIVE_BUFFER: Final = 4096
-
-
-class _Late(Exception):  # noqa: N818 - never leaves this module
-    """The answer did not come in time."""
-
-
-def _read_coils(client: ModbusBaseClient, address: int, count: int, slave: int) -> Awaitable[ModbusPDU]:
-    return client.read_coils(address, count=count, device_id=slave)
-
-
-def _read_discrete(client: ModbusBaseClient, address: int, count: int, slave: int) -> Awaitable[ModbusPDU]:
-    return client.read_discrete_inputs(address, count=count, device_id=slave)
-
-
-def _read_holding(client: ModbusBaseClient, address: int, count: int, slave: int) -> Awaitable[ModbusPDU]:
-    return client.read_holding_registers(address, count=count, device_id=slave)
-
-
-def _read_input(client: ModbusBaseClient, address: int, count: int, slave: int) -> Awaitable[ModbusPDU]:
-    return client.read_input_registers(address, count=count, device_id=slave)
-
-
-_Read = Callable[[ModbusBaseClient, int, int, int], Awaitable[ModbusPDU]]
-_READS: Final[dict[str, _Read]] = {
-    "coil": _read_coils, "discrete": _read_discrete, "holding": _read_holding, "input": _read_input,
-}  # fmt: skip
+_ERROR: Final = 0x80
 
 
 class ReadRequest(NamedTuple):
-    """A prepared request for a block of a slave. `places`: registers or coils; `subject`: for errors."""
+    """A prepared request for a block of a slave.
 
-    read: _Read
+    `pdu`: function code and what follows; `places`: registers or coils; `subject`: for errors.
+    """
+
+    pdu: bytes
     address: int
     places: int
     wanted: WantedReply
@@ -94,29 +70,31 @@ class Exchange:
 
     def __init__(
         self, name: str, *, host: str = "", port: int = 0, serial: SerialLine | None = None, framing: Framing = "tcp",
-        any_number: bool = False,
+        any_number: bool = False, deadlines: Deadlines | None = None,
     ) -> None:  # fmt: skip
         self.name = name
         self.numbered = framing in ("tcp", "udp") and not any_number
         self._host, self._port, self._serial = host, port, serial
         self._framing: Framing = framing
         self._any_number = any_number
-        self._client: ModbusBaseClient | None = None
-        self.framer: Framer = self._new_framer()
-        self._refusal = ""
-        self._waits = False
+        self._deadlines = deadlines or Deadlines()
+        self._link: ModbusLink | None = None
+        self.framer: Framer = self._new_framer(0)
         self._silences = 0
-        self._last_number = 0
 
     def given_up(self, asked: ReadRequest, timeout_s: float) -> None:
         """Note that a request is no longer waited for, though its answer may still come. For subclasses."""
 
-    def _new_framer(self) -> Framer:
+    def refused(self, asked: ReadRequest) -> None:
+        """Note that a request was answered by an exception reply. For subclasses."""
+
+    def _new_framer(self, transaction: int) -> Framer:
         if self._framing == "rtu":
             return RtuFramer()
         if self._framing == "ascii":
             return AsciiFramer()
-        return NumberedFramer(any_number=self._any_number, datagrams=self._framing == "udp")
+        datagrams = self._framing == "udp"
+        return NumberedFramer(any_number=self._any_number, datagrams=datagrams, transaction=transaction)
 
     async def open(self, timeout_s: float) -> None:
         """Connect; no effect if the line is open.
@@ -124,79 +102,45 @@ class Exchange:
         Raises:
             Silent: the host does not answer, or the serial line can't be opened; the system's reason.
         """
-        if self._client is not None and self._client.connected:
-            return
+        if self._link is None or not self._link.is_active():
+            await self._connect(timeout_s)
+
+    async def _connect(self, timeout_s: float) -> ModbusLink:
         self.drop()
-        client = self._client = self._new_client()  # kept before it is open: closed whatever comes between
-        self._refusal = ""
+        former = self.framer
+        # A gateway may send a late answer to the next connection: numbers go on where they were.
+        self.framer = self._new_framer(former.transaction if isinstance(former, NumberedFramer) else 0)
+        # Kept before it is open: closed whatever comes between.
+        link = self._link = ModbusLink(self.name, self._host, self._port, self.framer, datagrams=self._framing == "udp")
         try:
             async with asyncio.timeout(timeout_s):
-                connected = await client.connect()
-        except TimeoutError as error:
+                await (link.open_socket() if self._serial is None else self._serial.connect(lambda: link))
+        except OSError as error:
             self.drop()
-            raise Silent(tr("no connection within {timeout_s} s", timeout_s=timeout_s), subject=self.name) from error
+            if isinstance(error, TimeoutError) and not error.errno:  # ours, not the system's
+                words = tr("no connection within {timeout_s} s", timeout_s=timeout_s)
+            else:
+                words = tr("no connection: {reason}", reason=reason_of(error) or tr("no reason given"))
+            raise Silent(words, subject=self.name) from error
         except BaseException:
             self.drop()
             raise
-        if not connected:
-            self.drop()
-            raise Silent(
-                tr("no connection: {reason}", reason=self._refusal or tr("no reason given")), subject=self.name
-            )
-        # A gateway may send a late answer to the next connection: numbers go on where they were.
-        client.ctx.next_tid = self._last_number
-
-    def _new_client(self) -> ModbusBaseClient:
-        kind = AsyncModbusUdpClient if self._framing == "udp" else AsyncModbusTcpClient
-        client = kind(
-            self._host or "serial", port=self._port, name=self.name, retries=0, reconnect_delay=0,
-            trace_connect=self._trace_connect,
-            # A request's time is limited here, not a second time inside the library: its `asyncio.wait_for` would also
-            # forget, before Python 3.12, a cancellation that arrives together with the answer.
-            timeout=None,  # type: ignore[arg-type]
-        )  # fmt: skip
-        self.framer = client.ctx.framer = self._new_framer()
-        self.framer.on_fault = self._end_wait
-        client.ctx.max_buffer_size = _RECEIVE_BUFFER
-        create: Callable[[], Awaitable[Any]] = client.ctx.call_create
-        if self._serial is not None:
-            create = self._serial.connector(lambda: client.ctx)  # type: ignore[arg-type,return-value]
-
-        async def connect() -> Any:
-            try:
-                return await create()
-            except OSError as error:  # pymodbus keeps the reason to itself
-                self._refusal = reason_of(error)
-                raise
-
-        client.ctx.call_create = connect
-        return client
-
-    def _trace_connect(self, connected: bool) -> None:
-        """End the wait for an answer when the connection is lost; pymodbus would go on waiting."""
-        if not connected:
-            self._end_wait(ConnectionException("the connection was lost"))
-
-    def _end_wait(self, error: Exception | type[Exception]) -> None:
-        """End the wait for an answer, if any. Cheaper than a timeout per wait, which costs half as much as decoding."""
-        if self._waits and self._client is not None:
-            answer = self._client.ctx.response_future
-            if not answer.done():
-                answer.set_exception(error)
+        return link
 
     def drop(self) -> None:
         """Close at once; a request under way is lost."""
-        client, self._client = self._client, None
+        link, self._link = self._link, None
         self._silences = 0
-        if client is not None:
-            self._last_number = client.ctx.next_tid or self._last_number  # 0: it was never open
-            client.close()
+        if link is not None:
+            link.close()
 
     def request_for(self, slave: int, block: Block) -> ReadRequest:
         """The request for a block of a slave."""
         size = (block.count + 7) // 8 if block.area in BIT_AREAS else 2 * block.count
+        request = REQUESTS[block.area](dev_id=slave, address=block.address, count=block.count)
+        function = request.function_code
         return ReadRequest(
-            _READS[block.area], block.address, block.count, WantedReply(slave, FUNCTIONS[block.area], size),
+            bytes((function,)) + request.encode(), block.address, block.count, WantedReply(slave, function, size),
             f"{self.name} slave {slave} {block.area} {block.address}+{block.count}",
         )  # fmt: skip
 
@@ -207,39 +151,31 @@ class Exchange:
             Silent, Garbled: no answer, or none that could be read; `given_up` was told.
         """
         while True:
-            client = self._client
-            is_fresh = client is None or not client.connected
-            if is_fresh:
-                await self.open(timeout_s)
-                client = self._client
-            assert client is not None
-            self.framer.start(asked.wanted)
-            late = asyncio.get_running_loop().call_later(timeout_s, self._end_wait, _Late)
+            link = self._link
+            is_fresh = link is None or not link.is_active()
+            if is_fresh or link is None:
+                link = await self._connect(timeout_s)
+            request = self.framer.start(asked.pdu, asked.wanted)
+            self._deadlines.begin(link, link.loop.time() + timeout_s)
             try:
-                self._waits = True
-                try:
-                    reply = await asked.read(client, asked.address, asked.places, asked.wanted.slave)
-                finally:
-                    self._waits = False
-                    late.cancel()
-            except _Late as error:
+                pdu = await link.ask(request)
+            except LateAnswer as error:
                 raise self._unanswered(asked, timeout_s) from error
-            except ConnectionException as error:
+            except LostLink as error:
                 self.drop()
                 if is_fresh:
                     raise Silent(tr("the connection was lost"), subject=asked.subject) from error
                 continue
-            except ModbusException as error:
-                self.given_up(asked, timeout_s)
-                self.drop()
-                raise Garbled(str(error), subject=asked.subject) from error
             except BaseException:
                 self.given_up(asked, timeout_s)
                 self.drop()
                 raise
+            finally:
+                self._deadlines.end(link)
             self._silences = 0
-            assert isinstance(reply, Reply)
-            return reply.pdu
+            if pdu[0] & _ERROR:
+                self.refused(asked)
+            return pdu
 
     def _unanswered(self, asked: ReadRequest, timeout_s: float) -> Silent | Garbled:
         framer, subject = self.framer, asked.subject
@@ -281,7 +217,7 @@ def reply_data(pdu: bytes, block: Block, wanted: WantedReply, subject: str) -> b
             ),
             subject=subject,
         )
-    if function & 0x80:
+    if function & _ERROR:
         code = data[0]
         words = tr("exception {code} ({name})", code=code, name=_EXCEPTIONS.get(code, tr("unknown")))
         if code in _SILENT_BEHIND_GATEWAY:

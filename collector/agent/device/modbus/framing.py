@@ -16,17 +16,20 @@ Source: Modbus Messaging on TCP/IP V1.0b, 3.1.3; Modbus over Serial Line V1.02, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from pymodbus.framer import FramerAscii, FramerRTU, FramerSocket
-from pymodbus.pdu import DecodePDU, ModbusPDU
+from pymodbus.framer import FramerAscii, FramerBase, FramerRTU, FramerSocket
+from pymodbus.pdu import DecodePDU
 
 from collector.base.text import tr
 
 _ERROR: Final = 0x80
 _HEADER: Final = 7
 _MBAP_LENGTHS: Final = range(3, 255)
+_MOST_TRANSACTIONS: Final = 65_000
+# pymodbus's framers want one, and never ask it here.
+_DECODER: Final = DecodePDU(False)
 
 
 class WantedReply(NamedTuple):
@@ -45,45 +48,26 @@ class WantedReply(NamedTuple):
         return pdu[0] == self.function and len(pdu) == self.size + 2 and pdu[1] == self.size
 
 
-class Reply(ModbusPDU):
-    """A reply as received. `pdu`: function code and what follows."""
-
-    def __init__(self, pdu: bytes, slave: int, transaction: int) -> None:
-        """Take only what pymodbus compares with the request; its own initialisation is not needed."""
-        self.pdu, self.dev_id, self.transaction_id = pdu, slave, transaction
-
-
-class _Waiting:
-    """The present request and the bytes received since. `heard`: all; `surplus`: those after its answer.
-
-    `on_fault`: called with an exception raised in this code.
-    """
+class _Waiting(FramerBase):
+    """The present request and the bytes received since. `heard`: all; `surplus`: those after its answer."""
 
     wanted = WantedReply(0, 0, 0)
     sent = heard = surplus = frame = b""
     answered = True
-    on_fault: Callable[[Exception], None] | None = None
 
-    def handleFrame(self, data: bytes, exp_devid: int, exp_tid: int) -> tuple[int, ModbusPDU | None]:  # noqa: N802
-        """Called by pymodbus with all bytes not used yet; returns how many are used, and the answer.
+    def __init__(self) -> None:
+        super().__init__(_DECODER)
 
-        It runs in a callback of the event loop, so its exceptions are passed to the task that waits for the answer.
-        """
-        try:
-            return self._handle(data, exp_devid, exp_tid)
-        except Exception as error:
-            if self.on_fault is None:
-                raise
-            self.on_fault(error)
-            return len(data), None
-
-    def _handle(self, data: bytes, exp_devid: int, exp_tid: int) -> tuple[int, Reply | None]:
-        raise NotImplementedError
-
-    def start(self, wanted: WantedReply) -> None:
-        """Prepare for the next request."""
+    def start(self, pdu: bytes, wanted: WantedReply) -> bytes:
+        """Prepare for the next request; return its frame. `pdu`: function code and what follows."""
         self.wanted, self.answered = wanted, False
         self.heard = self.surplus = self.frame = b""
+        self.sent = self.encode(pdu, wanted.slave, 0)
+        return self.sent
+
+    def take(self, data: bytes) -> tuple[int, bytes | None]:
+        """Return how many of all bytes not used yet are used now, and the answer: function code and what follows."""
+        raise NotImplementedError
 
     def give_up(self) -> None:
         """Stop waiting: later bytes are surplus."""
@@ -118,25 +102,31 @@ class NumberedFramer(_Waiting, FramerSocket):
     Numbers of the header are the transaction's and the protocol's, which is always 0.
     """
 
-    def __init__(self, *, any_number: bool = False, datagrams: bool = False) -> None:
-        super().__init__(DecodePDU(False))
+    def __init__(self, *, any_number: bool = False, datagrams: bool = False, transaction: int = 0) -> None:
+        super().__init__()
         self._any, self._datagrams = any_number, datagrams
-        self._transaction = 0
+        self.transaction = transaction
+        self._usual = b""
         self.others: list[tuple[int, int, int, bytes]] = []
 
-    def start(self, wanted: WantedReply) -> None:
-        """Prepare for the next request."""
-        super().start(wanted)
-        self.others.clear()
+    def start(self, pdu: bytes, wanted: WantedReply) -> bytes:
+        """Prepare for the next request; return its frame."""
+        slave, function, size = self.wanted = wanted
+        self.answered = False
+        self.heard = self.surplus = self.frame = b""
+        if self.others:
+            self.others.clear()
+        self.transaction = transaction = self.transaction % _MOST_TRANSACTIONS + 1
+        usual = transaction << 56 | (size + 3) << 24 | slave << 16 | function << 8 | size & 0xFF
+        self._usual = usual.to_bytes(_HEADER + 2, "big")
+        return self.encode(pdu, slave, transaction)
 
-    def _handle(self, data: bytes, exp_devid: int, exp_tid: int) -> tuple[int, Reply | None]:
-        self._transaction = exp_tid
-        _, function, size = self.wanted
-        usual = exp_tid << 56 | (size + 3) << 24 | exp_devid << 16 | function << 8 | size & 0xFF
-        if not self.answered and len(data) == size + 9 and int.from_bytes(data[: _HEADER + 2], "big") == usual:
+    def take(self, data: bytes) -> tuple[int, bytes | None]:
+        """As `_Waiting.take`."""
+        if not self.answered and len(data) == self.wanted.size + 9 and data.startswith(self._usual):
             # The usual case at once: nothing but the answer, whole.
             self.answered, self.frame = True, data
-            return len(data), Reply(data[_HEADER:], exp_devid, exp_tid)
+            return len(data), data[_HEADER:]
         used = 0
         for transaction, protocol, slave, frame in _mbap_frames(data):
             used += len(frame)
@@ -145,7 +135,7 @@ class NumberedFramer(_Waiting, FramerSocket):
             self.heard += frame
             if self._is_answer(transaction, protocol, slave, frame[_HEADER:]):
                 self._taken(frame, data[used:])
-                return len(data), Reply(frame[_HEADER:], exp_devid, exp_tid)
+                return len(data), frame[_HEADER:]
             self.others.append((transaction, protocol, slave, frame))
         if self.answered:
             self.surplus += data
@@ -160,7 +150,7 @@ class NumberedFramer(_Waiting, FramerSocket):
         if self._any:
             return wanted.fits(slave, pdu)
         # The request's own numbers: even an answer of a wrong length is the answer, and the line says what is wrong.
-        return (transaction, protocol, slave) == (self._transaction, 0, wanted.slave)
+        return (transaction, protocol, slave) == (self.transaction, 0, wanted.slave)
 
     def frames_of(self, shape: WantedReply, data: bytes) -> set[bytes]:
         """The different replies of a shape in bytes received."""
@@ -175,7 +165,7 @@ class NumberedFramer(_Waiting, FramerSocket):
             "the reply carries transaction {transaction}, protocol {protocol}, slave {slave}; "
             "asked transaction {asked}, protocol 0, slave {asked_slave}: {octets}",
             transaction=transaction, protocol=protocol, slave=slave,
-            asked=self._transaction, asked_slave=self.wanted.slave, octets=shown(frame),
+            asked=self.transaction, asked_slave=self.wanted.slave, octets=shown(frame),
         )  # fmt: skip
         if slave == self.wanted.slave and not self._any:
             words += tr('; for a gateway with numbers of its own set transaction_id = "any"')
@@ -204,7 +194,8 @@ class _SerialFraming(_Waiting):
 
     echoes: bool | None = None
 
-    def _handle(self, data: bytes, exp_devid: int, exp_tid: int) -> tuple[int, Reply | None]:
+    def take(self, data: bytes) -> tuple[int, bytes | None]:
+        """As `_Waiting.take`."""
         if self.answered:
             self.surplus += data
             return len(data), None
@@ -218,7 +209,7 @@ class _SerialFraming(_Waiting):
         self.echoes = echo
         start, end, pdu = found
         self._taken(data[start:end], data[end:])
-        return len(data), Reply(pdu, exp_devid, exp_tid)
+        return len(data), pdu
 
     def _find(self, data: bytes, start: int) -> tuple[int, int, bytes] | None:
         """The first frame that can be the answer: its start, its end, its function code and what follows."""
@@ -242,14 +233,6 @@ class _SerialFraming(_Waiting):
 class RtuFramer(_SerialFraming, FramerRTU):
     """RTU, on a serial line or inside a socket."""
 
-    def __init__(self) -> None:
-        super().__init__(DecodePDU(False))
-
-    def encode(self, payload: bytes, device_id: int, _tid: int) -> bytes:
-        """The request as sent, kept to know its echo."""
-        self.sent = super().encode(payload, device_id, _tid)
-        return self.sent
-
     def _find(self, data: bytes, start: int) -> tuple[int, int, bytes] | None:
         slave, function, size = self.wanted
         whole, refusal = bytes((slave, function, size)), bytes((slave, function | _ERROR))
@@ -268,14 +251,6 @@ class RtuFramer(_SerialFraming, FramerRTU):
 
 class AsciiFramer(_SerialFraming, FramerAscii):
     """ASCII, on a serial line or inside a socket."""
-
-    def __init__(self) -> None:
-        super().__init__(DecodePDU(False))
-
-    def encode(self, payload: bytes, device_id: int, _tid: int) -> bytes:
-        """The request as sent, kept to know its echo."""
-        self.sent = super().encode(payload, device_id, _tid)
-        return self.sent
 
     def _find(self, data: bytes, start: int) -> tuple[int, int, bytes] | None:
         at = data.find(self.START, start)

@@ -20,6 +20,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
+from collector.agent.device.deadlines import Deadlines
 from collector.agent.device.modbus.exchange import Exchange, ReadRequest, reply_data
 from collector.agent.device.modbus.framing import shown
 from collector.agent.device.modbus.owed import Doubt, Owed
@@ -50,9 +51,11 @@ class ModbusLine(Exchange):
 
     def __init__(
         self, name: str, *, host: str = "", port: int = 0, serial: SerialLine | None = None, framing: Framing = "tcp",
-        any_number: bool = False, quiet_s: float = 0.2, late_s: float = 3.0,
+        any_number: bool = False, quiet_s: float = 0.2, late_s: float = 3.0, deadlines: Deadlines | None = None,
     ) -> None:  # fmt: skip
-        super().__init__(name, host=host, port=port, serial=serial, framing=framing, any_number=any_number)
+        super().__init__(
+            name, host=host, port=port, serial=serial, framing=framing, any_number=any_number, deadlines=deadlines
+        )
         self._quiet_s = quiet_s
         self._gap_s = 0.0
         if serial is not None and framing == "rtu":
@@ -230,12 +233,10 @@ class ModbusLine(Exchange):
                     tr("the line does not become silent: {octets}", octets=shown(self.framer.surplus)), subject=subject
                 )
 
-    async def ask(self, asked: ReadRequest, timeout_s: float) -> bytes:
-        """As `Exchange.ask`; a refusal that may have been another request's leaves this one owed its answer."""
-        pdu = await super().ask(asked, timeout_s)
-        if pdu[0] & 0x80 and self._late.refusal_is_unsure(asked.wanted, _now_s()):
+    def refused(self, asked: ReadRequest) -> None:
+        """A refusal that may have been another request's leaves this one owed its answer."""
+        if self._late.refusal_is_unsure(asked.wanted, _now_s()):
             self._late.miss(asked.wanted, asked.key, _now_s())
-        return pdu
 
     def given_up(self, asked: ReadRequest, timeout_s: float) -> None:
         """Note that an answer may still come, on a line without numbers."""
