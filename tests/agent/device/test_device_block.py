@@ -140,3 +140,21 @@ def test_a_counter_that_has_counted_does_not_show_zero_together_with_all_around_
     assert qualities(decoder, "0000 00000000") == [Quality.GOOD] * 2, "a new meter"
     assert qualities(decoder, "0000 00000007") == [Quality.GOOD] * 2
     assert qualities(decoder, "0000 00000000") == [Quality.SUSPECT] * 2
+
+
+def test_what_is_out_of_range_is_told_of_each_answer_anew() -> None:
+    # 2 000 000 000 kW is more than any unit has; 9 is no status; 5 is what this device shows in place of a value.
+    decoder = decoder_of(
+        point("active_power_mw", address=0, type="int32", raw_unit="kW"),
+        point("on_grid", address=2, type="uint16", raw_unit=""),
+        point("agc_in_service", address=3, type="uint16", raw_unit="", no_value=(5,)),
+    )
+    good, beyond, invalid = Quality.GOOD, Quality.OUT_OF_RANGE, Quality.INVALID
+    assert qualities(decoder, "00006d60 0009 0001") == [good, beyond, good]
+    assert qualities(decoder, "00006d60 0009 0000") == [good, beyond, good]
+    assert qualities(decoder, "77359400 0001 0001") == [beyond, good, good]
+    assert qualities(decoder, "77359400 0009 0005") == [beyond, beyond, invalid]
+    assert qualities(decoder, "00006d60 0001 0001") == [good, good, good]
+    readings = decoder.decode(bytes.fromhex("77359400 0001 0009"), 7)
+    assert [r.quality for r in readings] == [beyond, good, beyond]
+    assert [r.value for r in readings] == [None, 1, None]

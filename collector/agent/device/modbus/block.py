@@ -66,7 +66,16 @@ class BlockDecoder:
                 for p in block.points
             )
         )
+        # Points of whole numbers whose guess is all there is to judge: what is not good is out of range.
+        self._whole = frozenset(
+            i
+            for i, p in enumerate(block.points)
+            if not p.guard and _is_whole(scaling_of(p)) and _conversion(p, width) is None
+        )
         self._all_good = _kept_once((Quality.GOOD,) * len(block.points))
+        # The places of values out of range in the answer before, and its qualities: mostly those of the next one.
+        self._beyond: list[int] = []
+        self._qualities: Sequence[Quality] = self._all_good
         # One register may well hold -1 or 0. Coils are no registers.
         self._may_be_filler = width == 2 and len({(p.address, p.registers) for p in block.points}) > 1
         quantities = [BY_NAME.get(p.quantity) for p in block.points]
@@ -82,11 +91,18 @@ class BlockDecoder:
         values = [guess(number) for guess, number in zip(self._guesses, unpacked, strict=True)]
         qualities: Sequence[Quality] = self._all_good
         if None in values:
-            came = self._cut(data)
-            qualities = list(qualities)
-            for index, value in enumerate(values):
-                if value is None:
+            doubtful = [index for index, value in enumerate(values) if value is None]
+            if not self._whole.issuperset(doubtful):
+                came = self._cut(data)
+                qualities = list(qualities)
+                for index in doubtful:
                     values[index], qualities[index] = self._judges[index](unpacked[index], came[index])
+            elif doubtful == self._beyond:
+                qualities = self._qualities
+            else:
+                beyond = dict.fromkeys(doubtful, Quality.OUT_OF_RANGE)
+                qualities = self._qualities = tuple(beyond.get(i, Quality.GOOD) for i in range(len(values)))
+                self._beyond = doubtful
         if data[0] in _FILLERS and data.count(data[0]) == len(data):
             if self._is_filler(data[0], qualities):
                 values = [None] * len(values)
@@ -194,6 +210,11 @@ def _judge(scaling: Scaling, convert: Callable[[Any], Raw | None] | None) -> Jud
 def _no_guess(unpacked: Any) -> None:
     """Always leave the value to `Judge`."""
     del unpacked
+
+
+def _is_whole(scaling: Scaling) -> bool:
+    """Whether a whole number is stored as a multiple of it, whatever it is."""
+    return not scaling.sentinels and not scaling.states and scaling.denominator == 1
 
 
 @lru_cache(1024)
