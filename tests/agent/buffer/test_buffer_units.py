@@ -29,6 +29,18 @@ def test_more_units_than_a_batch_may_name_fill_several(tmp_path: Path) -> None:
     assert [r.unit for batch in batches for r in batch.records] == units
 
 
+def test_a_value_beyond_the_wires_bounds_names_its_unit_and_nothing_is_written(tmp_path: Path) -> None:
+    with closing(open_buffer(tmp_path / "b")) as buffer:
+        for value in (2**61 + 1, -(2**61) - 1):
+            bad = UnitRecord("U2", T0 + 1000, (None, value), GOOD)
+            with pytest.raises(InvariantBroken, match="beyond") as told:
+                buffer.append([record(1), bad])
+            assert told.value.subject == "U2"
+        assert buffer.counts().recorded == 0
+        buffer.append([record(1), UnitRecord("U2", T0 + 1000, (None, 2**61), GOOD)])
+        assert buffer.counts().recorded == 2
+
+
 def test_other_units_and_quantities_while_it_is_open_seal_what_was_recorded_before(tmp_path: Path) -> None:
     wider = UnitLayout("U1", (*QUANTITIES, "frequency_hz"))
     plants = {"U1": "P1", "U2": "P1", "V1": "P2", "U9": "P1"}
