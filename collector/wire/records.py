@@ -7,10 +7,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, chain, groupby
 from math import gcd
 from operator import sub
+from typing import Final
 
 from collector.model.record import GapRecord, UnitLayout, UnitRecord
 from collector.wire.batch import MAX_GAP_UNITS, MAX_GAPS, MAX_RECORDS, MAX_TIME_MS, MAX_UNITS, MAX_VALUE
 from collector.wire.body import ABSENT, QUANTITY_CODES, WIDTHS, EncodedBody, Packed, assemble, narrow, union_of
+
+# Of each state the one that says that the value is missing.
+_AS_ABSENT: Final = bytes(state | ABSENT for state in range(256))
 
 
 def encode_body(layouts: Sequence[UnitLayout], records: Iterable[UnitRecord], gaps: Sequence[GapRecord]) -> EncodedBody:
@@ -58,6 +62,8 @@ def _quantity_columns(
     values: dict[int, list[int]] = {code: [] for code in union_of(codes)}
     states: dict[int, bytearray] = {code: bytearray() for code in values}
     position = 0
+    # Most records share the tuple of their qualities with others: as bytes, each is made once.
+    marks_of = {key: bytes(own) for key, own in {id(own): own for own in qualities}.items()}
     # Neighbouring units with the same layout are encoded together.
     for layout, group in groupby(zip(codes, counts, strict=True), key=lambda pair: pair[0]):
         size, width = sum(count for _, count in group), len(layout)
@@ -65,7 +71,7 @@ def _quantity_columns(
         position += size
         if size and not {*map(len, rows[part]), *map(len, qualities[part])} == {width}:
             raise ValueError("a record has other values than its layout has quantities")
-        marks = b"".join(map(bytes, qualities[part]))
+        marks = b"".join(map(marks_of.__getitem__, map(id, qualities[part])))
         columns = dict(zip(layout, zip(*rows[part], strict=True), strict=size > 0))
         for code in values:
             if (column := columns.get(code)) is None:
@@ -73,7 +79,9 @@ def _quantity_columns(
                 states[code] += bytes(size)
                 continue
             state = marks[layout.index(code) :: width]
-            if _has_none(column):
+            if column[0] is None and column.count(None) == size:
+                state, column = state.translate(_AS_ABSENT), bytes(size)
+            elif _has_none(column):
                 state = bytes(s | ABSENT if value is None else s for s, value in zip(state, column, strict=True))
                 column = _carried_forward(column)
             values[code] += column
