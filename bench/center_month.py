@@ -52,6 +52,14 @@ REVIEWS: Final = 20
 
 def make_center(folder: Path, plants: int) -> int:
     """Fill folder/state; returns the number of the run that is disclosed."""
+    units = fill_store(folder, plants)
+    with CenterStore.open(folder / "state", clock=SystemClock()) as store:
+        _people(store, plant_ids(1)[0])
+        return _work(store, units)
+
+
+def fill_store(folder: Path, plants: int) -> dict[str, list[str]]:
+    """Records and tables in folder/state, nothing measured; units of each plant."""
     data = folder / "data"
     ids = plant_ids(plants)
     units = {
@@ -66,8 +74,7 @@ def make_center(folder: Path, plants: int) -> int:
         _send(store, units)
         _import(store, data)
         shutil.rmtree(data)
-        _people(store, ids[0])
-        return _work(store, units)
+    return units
 
 
 class _Listed:

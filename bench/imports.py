@@ -74,15 +74,25 @@ def measure() -> list[Figure]:
 
 
 def _write_files(folder: Path) -> None:
+    write_plan(folder / "plan.csv", UNITS)
+    (folder / "register.toml").write_text(register_of(UNITS), "utf-8")
+
+
+def write_plan(path: Path, units: int) -> None:
+    """A plan of a value every quarter of an hour for a month."""
     local = timezone(timedelta(hours=8))
     begun = datetime(2026, 3, 1, tzinfo=local)
     times = [(begun + timedelta(minutes=15 * n)).isoformat() for n in range(QUARTERS + 1)]
-    with (folder / "plan.csv").open("w", encoding="utf-8") as file:
+    with path.open("w", encoding="utf-8") as file:
         file.write("unit,start,end,power_mw\n")
-        for unit in range(UNITS):
+        for unit in range(units):
             spans = enumerate(itertools.pairwise(times))
             file.writelines(f"U{unit},{a},{b},{300 + (n * 7 + unit) % 300}.{n % 10}\n" for n, (a, b) in spans)
-    units = (f'[[unit]]\nid = "U{n}"\nplant = "P1"\nkind = "coal"\nrated_mw = "660"\n' for n in range(UNITS))
+
+
+def register_of(count: int) -> str:
+    """A register of so many units of one plant."""
+    units = (f'[[unit]]\nid = "U{n}"\nplant = "P1"\nkind = "coal"\nrated_mw = "660"\n' for n in range(count))
     head = """
 [[area]]
 id = "jiangsu"
@@ -97,7 +107,7 @@ area = "jiangsu"
 revenue_basis = "on_grid"
 shares = true
 """
-    (folder / "register.toml").write_text(head + "".join(units), "utf-8")
+    return head + "".join(units)
 
 
 def _floor(folder: Path) -> Used:

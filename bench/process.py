@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -14,6 +15,20 @@ def cpu_s(pid: int) -> float:
     """CPU seconds of a process so far, its ended children not included."""
     fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def ended_cpu_s(command: Sequence[str], **environment: str) -> float:
+    """CPU seconds of a process until it ends, all its children that it waited for included.
+
+    Raises:
+        AssertionError: it failed.
+    """
+    silent = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_WRONLY, 0) for number in (1, 2)]
+    pid = os.posix_spawn(command[0], command, {**os.environ, **environment}, file_actions=silent)
+    _, status, usage = os.wait4(pid, 0)
+    if status:
+        raise AssertionError(f"{command} ended with {os.waitstatus_to_exitcode(status)}")
+    return usage.ru_utime + usage.ru_stime
 
 
 def peak_mb(pid: int | str = "self") -> float:

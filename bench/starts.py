@@ -24,7 +24,7 @@ from typer.main import get_command
 
 from bench.center_process import PATIENCE_S, free_port
 from bench.figure import Figure
-from bench.process import cpu_s
+from bench.process import cpu_s, ended_cpu_s
 from collector.cli.main import app
 
 TIMES: Final = 5
@@ -62,14 +62,14 @@ def _measure() -> list[Figure]:
     with tempfile.TemporaryDirectory() as name:
         center_s, floor_s = _center(Path(name))
     verbs = [("--help",), *((*words, "--help") for words in each_verb(get_command(app), ()))]
-    taken = {words: _cpu_s("-c", _MAIN, *words) for words in verbs}
+    taken = {words: ended_cpu_s([sys.executable, "-c", _MAIN, *words]) for words in verbs}
     slowest = sorted(verbs, key=lambda words: -taken[words])[:TIMES]
     bare_s: list[float] = []
     again: dict[Sequence[str], list[float]] = {words: [] for words in slowest}
     for _ in range(TIMES):
-        bare_s.append(_cpu_s("-c", "pass"))
+        bare_s.append(ended_cpu_s([sys.executable, "-c", "pass"]))
         for words, seconds in again.items():
-            seconds.append(_cpu_s("-c", _MAIN, *words))
+            seconds.append(ended_cpu_s([sys.executable, "-c", _MAIN, *words]))
     most, words = max((statistics.median(seconds), words) for words, seconds in again.items())
     what = f"slowest help of {len(verbs)}: collector {' '.join(words)}, CPU"
     return [
@@ -86,16 +86,6 @@ def each_verb(command: Any, words: tuple[str, ...]) -> Iterator[tuple[str, ...]]
             yield from each_verb(verb, (*words, name))
 
 
-def _cpu_s(*arguments: str) -> float:
-    """CPU seconds of a Python with these arguments."""
-    silent = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_WRONLY, 0) for number in (1, 2)]
-    pid = os.posix_spawn(sys.executable, [sys.executable, *arguments], os.environ, file_actions=silent)
-    _, status, usage = os.wait4(pid, 0)
-    if status:
-        raise AssertionError(f"{arguments} failed")
-    return usage.ru_utime + usage.ru_stime
-
-
 def _center(folder: Path) -> tuple[float, float]:
     """Median CPU seconds of a start to ready, and of importing what it imported."""
     port = free_port()
@@ -110,7 +100,7 @@ def _center(folder: Path) -> tuple[float, float]:
     ready_s, floor_s = [], []
     for _ in range(TIMES):
         ready_s.append(_start(folder, port))
-        floor_s.append(_cpu_s(str(floor)))
+        floor_s.append(ended_cpu_s([sys.executable, str(floor)]))
     return statistics.median(ready_s), statistics.median(floor_s)
 
 
