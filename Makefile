@@ -103,7 +103,7 @@ packages-test: deb bundle $(OTHER_ROOT)  ## packages and bundles installed, star
 sbom: .venv.stamp  ## dist/*.cdx.json: what each deployment installs (CycloneDX), to go with a release
 	$(BIN)/python -m requirements.sbom dist
 
-bench: .venv.stamp  ## figures as ratios against a floor measured in the same run: make bench OUT=FILE
+bench: .venv.stamp  ## figures as ratios against a floor measured in the same run: make bench OUT=FILE; with peers: PEERS=1
 	@mkdir -p $(dir $(OUT))
 	$(BIN)/python -m bench --out $(OUT)
 

@@ -85,6 +85,13 @@ def _measure(data: Path) -> tuple[dict[int, float], float, float]:
     return medians, statistics.median(scanned), largest_mb
 
 
+def measure_folder(data: Path, records: Path) -> None:
+    """Measure a month of day files, all services and segments, in this process; `data` has the tables alone."""
+    pa.set_cpu_count(1)
+    _start(load_folder(data))
+    _measure_plant(records)
+
+
 _shared: list[MeasuringContext] = []  # of a worker: what all its plants share
 
 

@@ -15,7 +15,8 @@ import multiprocessing
 import statistics
 import struct
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from multiprocessing.connection import Connection
 from typing import ClassVar
@@ -125,17 +126,35 @@ async def _side_by_side(reads: list[Callable[[], Awaitable[None]]]) -> float:
     return time.process_time() - start
 
 
+def _device(port: int, count: int, number: int) -> ModbusDevice:
+    line = ModbusLine(f"l{number}", host="127.0.0.1", port=port)
+    return ModbusDevice(
+        f"d{number}", line, points_of(count), SystemClock(), slave=count, timeout_s=5.0,
+        limits=RequestLimits(max_gap=12),
+    )  # fmt: skip
+
+
+def _reading(device: ModbusDevice, points: tuple[Point, ...]) -> Callable[[], Awaitable[None]]:
+    """Reads the block and makes the records of a tick."""
+    recorder = Recorder([QuantitySource(p, p.unit, 3000) for p in points], period_ms=1000, last={})
+    tick_ms = 0
+
+    async def read() -> None:
+        nonlocal tick_ms
+        answer = await device.read(points, budget_s=5.0)
+        recorder.feed(answer.readings)
+        tick_ms = max(tick_ms + 1, answer.time_utc_ms)
+        records, _ = recorder.record(tick_ms, ClockState.SYNCHRONISED)
+        assert records[0].qualities[0] is Quality.GOOD
+
+    return read
+
+
 async def _compare(port: int, count: int) -> tuple[float, float]:
     """Blocks per second: ours and bare, medians of the rounds."""
     clients = [AsyncModbusTcpClient("127.0.0.1", port=port) for _ in range(_LINKS)]
     points, registers = points_of(count), registers_of(count)
-    devices = [
-        ModbusDevice(
-            f"d{i}", ModbusLine(f"l{i}", host="127.0.0.1", port=port), points, SystemClock(), slave=count,
-            timeout_s=5.0, limits=RequestLimits(max_gap=12),
-        )
-        for i in range(_LINKS)
-    ]  # fmt: skip
+    devices = [_device(port, count, number) for number in range(_LINKS)]
     for client, device in zip(clients, devices, strict=True):
         await client.connect()
         await device.open()
@@ -151,24 +170,10 @@ async def _compare(port: int, count: int) -> tuple[float, float]:
 
         return read
 
-    def ours(device: ModbusDevice) -> Callable[[], Awaitable[None]]:
-        recorder = Recorder([QuantitySource(p, p.unit, 3000) for p in points], period_ms=1000, last={})
-        tick_ms = 0
-
-        async def read() -> None:
-            nonlocal tick_ms
-            answer = await device.read(points, budget_s=5.0)
-            recorder.feed(answer.readings)
-            tick_ms = max(tick_ms + 1, answer.time_utc_ms)
-            records, _ = recorder.record(tick_ms, ClockState.SYNCHRONISED)
-            assert records[0].qualities[0] is Quality.GOOD
-
-        return read
-
     seconds: dict[str, list[float]] = {"bare": [], "ours": []}
     for _ in range(_ROUNDS):
         seconds["bare"].append(await _side_by_side([bare(client) for client in clients]))
-        seconds["ours"].append(await _side_by_side([ours(device) for device in devices]))
+        seconds["ours"].append(await _side_by_side([_reading(device, points) for device in devices]))
     for client, device in zip(clients, devices, strict=True):
         client.close()
         await device.close()
@@ -176,21 +181,46 @@ async def _compare(port: int, count: int) -> tuple[float, float]:
     return done / statistics.median(seconds["ours"]), done / statistics.median(seconds["bare"])
 
 
-def measure() -> list[Figure]:
-    """Blocks per second, and what of them is left of the library's own speed."""
-    look_for_cycles_rarely()
+@contextmanager
+def serve_blocks() -> Iterator[int]:
+    """The server in a process of its own; gives its port."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     server = context.Process(target=_serve, args=(there,), daemon=True)
     server.start()
     try:
-        port = here.recv()
-        speeds = {count: uvloop.run(_compare(port, count)) for count in _SPREAD}
+        yield here.recv()
     finally:
         server.terminate()
         server.join()
         here.close()
         there.close()
+
+
+def one_link_s(port: int, count: int, blocks: int) -> float:
+    """CPU seconds of this process to read so many blocks over one link and make records of them."""
+    look_for_cycles_rarely()
+
+    async def read_all() -> float:
+        device, points = _device(port, count, 0), points_of(count)
+        await device.open()
+        read = _reading(device, points)
+        await read()
+        begun_s = time.process_time()
+        for _ in range(blocks):
+            await read()
+        taken_s = time.process_time() - begun_s
+        await device.close()
+        return taken_s
+
+    return uvloop.run(read_all())
+
+
+def measure() -> list[Figure]:
+    """Blocks per second, and what of them is left of the library's own speed."""
+    look_for_cycles_rarely()
+    with serve_blocks() as port:
+        speeds = {count: uvloop.run(_compare(port, count)) for count in _SPREAD}
     return [
         Figure(
             f"modbus_blocks_{count}_points", ours, "blocks/core s", "pymodbus + uvloop bare", bare, 0.85, of_ratio=True,
