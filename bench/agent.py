@@ -28,7 +28,7 @@ import uvloop
 import collector.wire as wire
 from bench.center_process import running_broker
 from bench.figure import Figure
-from bench.process import cpu_s, peak_mb
+from bench.process import cpu_s, peak_mb, threads_cpu_s
 from bench.signals import START_MS, layouts, ticks
 from collector.agent.buffer.buffer import Buffer
 from collector.agent.operate.status_server import ask_agent
@@ -80,11 +80,12 @@ def measure() -> list[Figure]:
         cpu_us, bare_us, memory_mb = _poll(Path(name))
     with tempfile.TemporaryDirectory() as name:
         publish_s, catch_up_s, broker_us = _catch_up(Path(name))
+    count = DEVICES * POINTS
     return [
         Figure(
-            "agent_cpu_per_point_25000_durable", cpu_us, "us", "the same reads by pymodbus bare", bare_us, 1.5, True
+            f"agent_cpu_per_point_{count}_durable", cpu_us, "us", "the same reads by pymodbus bare", bare_us, 1.5, True
         ),
-        Figure.absolute("agent_memory_25000_points", memory_mb, "MB", 90.0),
+        Figure.absolute(f"agent_memory_{count}_points", memory_mb, "MB", 90.0),
         Figure("catch_up_345600_records", catch_up_s, "s", "reading + bare publish, QoS 1", publish_s, 2.0, True),
         Figure.absolute("broker_cpu_per_batch", broker_us, "us", 1000.0),
     ]
@@ -176,7 +177,7 @@ def _catch_up(folder: Path) -> tuple[float, float, float]:
         reading_s, own = time.perf_counter() - start, _free_port()
         with running_broker(folder, own) as pid, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             floor_s = reading_s + runner.run(_publish_all(own, payloads))
-            broker_us = cpu_s(pid) / len(payloads) * 1e6
+            broker_us = threads_cpu_s(pid) / len(payloads) * 1e6
         with _broker_and_center(folder, port), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return floor_s, runner.run(_send_all(buffer, gateway)), broker_us
 

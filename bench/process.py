@@ -17,6 +17,12 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def threads_cpu_s(pid: int) -> float:
+    """CPU seconds of the threads a process has now, to the nanosecond: for what takes less than a few hundredths."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(task.read_text("ascii").split()[0]) for task in tasks) / 1e9
+
+
 def ended_cpu_s(command: Sequence[str], **environment: str) -> float:
     """CPU seconds of a process until it ends, all its children that it waited for included.
 

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from bench import scaling
 from bench.figure import Figure, curve, exponent
 from bench.guard import MOST, compare, instructions_of
+from bench.starts import third_party
 
 
 def test_a_figure_is_held_against_its_target_by_value_or_by_ratio() -> None:
@@ -64,3 +66,36 @@ def test_a_part_of_callgrind_says_its_path_and_its_instructions() -> None:
     assert instructions_of(part) == ("read a day file", 250_719)
     with pytest.raises(ValueError, match="without name or total"):
         instructions_of("desc: Trigger: Program termination\ntotals: 0\n")
+
+
+def test_the_pages_on_scaling_are_what_their_script_makes_of_the_measured_costs() -> None:
+    for name, text in scaling.pages().items():
+        assert (scaling.DOCS / name).read_text("utf-8") == text, "run python -m bench.scaling"
+
+
+def test_what_a_size_needs_follows_from_the_costs() -> None:
+    costs = scaling.Costs(
+        agent_s_per_point=5e-6, wire_bytes=5.0, buffer_bytes=12.0, lake_bytes=6.0, records_per_core_s=100_000.0,
+        seal_s_per_record=1e-5, batches_per_broker_s=500.0, measure_s_per_record=1e-7, close_s_per_unit=0.01,
+        import_s_per_row=1e-5,
+    )  # fmt: skip
+    need = scaling.need_of(scaling.Size("nation", 2500, 10_000), costs)
+    assert need.rows_month == 10_000 * 86_400 * 31
+    assert need.lake_gb_month == pytest.approx(160.704)
+    assert need.receivers == 2  # 0.1 core, sevenfold while a day is caught up, half of each planned for
+    assert need.brokers == 2  # 2 500 batches a minute, sevenfold: 292 a second of 500, half of each planned for
+    assert need.settle_core_h == pytest.approx((2678.4 + 100 + 297.6) / 3600)
+    assert need.shares["receiver"] == pytest.approx(0.7)
+    assert need.yuan == 2500 * 4000 + need.servers * 45_000 + 5 * 4000  # 3.857 TB of lake, 0.268 of journal
+
+
+def test_what_a_center_imports_of_others_is_read_from_importtime() -> None:
+    log = """import time: self [us] | cumulative | imported package
+import time:       100 |        100 |   _io
+import time:       200 |        300 |     litestar.types
+import time:       200 |        500 |   litestar
+import time:       200 |        300 | collector.center.app
+2026-03-01 12:00:00 collector.center INFO store in state
+import time:       200 |        200 | litestar
+"""
+    assert third_party(log) == ["litestar.types", "litestar"]
