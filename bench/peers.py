@@ -2,10 +2,10 @@
 """`make bench PEERS=1`: programs nobody here wrote, on the same day files and the same simulated registers.
 
 DuckDB, Polars and pandas make seven sums for each unit and day of a month of 100 units; beside them stands our
-measuring of all services over the same files. libmodbus, in C, reads the same blocks of registers as our driver, which
-makes records of them. Each peer is a process in a virtual environment of its own below build/peers, made at its first
-use and kept; its version is in its name. CPU seconds and VmHWM of the process. A peer has no target. One that can't be
-had on this machine is a row that says why.
+measuring of all services over the same files. libmodbus, in C, and modpoll read the same blocks of registers as our
+driver, which makes records of them. Each peer is a process in a virtual environment of its own below build/peers, made
+at its first use and kept; its version is in its name. CPU seconds and VmHWM of the process. A peer has no target. One
+that can't be had on this machine is a row that says why.
 """
 
 from __future__ import annotations
@@ -23,16 +23,17 @@ from typing import Final
 from bench.figure import Figure
 from bench.modbus import serve_blocks
 from bench.month_folder import MONTH, UNITS_PER_PLANT, write_folder, write_lake
+from bench.process import ended_cpu_s
 
 PLANTS: Final = 20
 BLOCKS: Final = 20_000
 POINTS: Final = 50
 ENVIRONMENTS: Final = Path(__file__).parents[1] / "build" / "peers"
 TIMES: Final = 3
+MODPOLL_DEVICES: Final = 100
 # What the index or this machine does not have, or nobody has set up here yet, and why.
 SKIPPED: Final = {
     "ThingsBoard Gateway 3.8": "its configuration for the same registers and broker is not written yet",
-    "modpoll 1.6": "its configuration for the same registers and broker is not written yet",
     "c104's bare callback": "a station to send at a fixed rate is not written yet",
 }
 _TELL: Final = """
@@ -153,7 +154,8 @@ def _lake(records: Path) -> Iterator[Figure]:
 
 
 def _registers() -> Iterator[Figure]:
-    """CPU of libmodbus for a block, beside that of our driver and its records."""
+    """CPU of libmodbus and of modpoll for a block, beside that of our driver and its records."""
+    yield from _modpoll()
     compiler = shutil.which("gcc") or shutil.which("cc")
     if compiler is None:
         yield _skipped("libmodbus in C", "no C compiler is installed")
@@ -172,6 +174,32 @@ def _registers() -> Iterator[Figure]:
         ours_s = [_our_blocks_s(port) for _ in range(TIMES)]
     theirs, ours = (statistics.median(each) / BLOCKS / POINTS * 1e6 for each in (taken_s, ours_s))
     yield _peer("libmodbus in C: reads the block, a point", theirs, "us", "ours reads and makes records", ours)
+
+
+def _modpoll() -> Iterator[Figure]:
+    """A poll of 100 devices over that of one, so that its start is left out; it prints nothing and sends nothing."""
+    python, found = _environment("modpoll", ("modpoll==1.6.0",))
+    if python is None:
+        yield _skipped("modpoll 1.6", found)
+        return
+    with tempfile.TemporaryDirectory() as name, serve_blocks() as port:
+        taken_s = {}
+        for devices in (1, MODPOLL_DEVICES + 1):
+            path = Path(name) / f"{devices}.csv"
+            path.write_text("".join(_modpoll_rows(number) for number in range(devices)), "utf-8")
+            command = [str(Path(python).with_name("modpoll")), "-f", str(path), "--tcp", "127.0.0.1", "--tcp-port"]
+            command += [str(port), "--once", "--daemon", "--interval", "0"]
+            taken_s[devices] = statistics.median(ended_cpu_s(command) for _ in range(TIMES))
+        ours_s = statistics.median(_our_blocks_s(port) for _ in range(TIMES))
+    theirs_us = (taken_s[MODPOLL_DEVICES + 1] - taken_s[1]) / MODPOLL_DEVICES / POINTS * 1e6
+    ours_us = ours_s / BLOCKS / POINTS * 1e6
+    yield _peer(f"modpoll {found}: reads and decodes, a point", theirs_us, "us", "ours makes records too", ours_us)
+
+
+def _modpoll_rows(device: int) -> str:
+    """A device of modpoll's configuration: the block of registers, and its points."""
+    points = "".join(f"ref,d{device}p{n},{2 * n},float32,r,,\n" for n in range(POINTS))
+    return f"device,d{device},{POINTS},,,\npoll,holding_register,0,{2 * POINTS},BE_BE,\n{points}"
 
 
 def _our_blocks_s(port: int) -> float:

@@ -30,7 +30,7 @@ def ended_cpu_s(command: Sequence[str], **environment: str) -> float:
         AssertionError: it failed.
     """
     silent = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_WRONLY, 0) for number in (1, 2)]
-    pid = os.posix_spawn(command[0], command, {**os.environ, **environment}, file_actions=silent)
+    pid = os.posix_spawn(command[0], list(command), {**os.environ, **environment}, file_actions=silent)
     _, status, usage = os.wait4(pid, 0)
     if status:
         raise AssertionError(f"{command} ended with {os.waitstatus_to_exitcode(status)}")

@@ -183,8 +183,8 @@ def page(words: ScalingWords, measured: Mapping[str, Any]) -> str:
         out.append(f"- **{words.sizes[need.size.key]}**: {share} {words.bought(need)}")
     out += ["", words.limit_heads, "|---|---|---|"]
     largest = needs[-1]
-    for name, share in largest.shares.items():
-        units = float(f"{largest.size.units / share:.2g}")
+    for name, used_part in largest.shares.items():
+        units = float(f"{largest.size.units / used_part:.2g}")
         out.append(f"| {words.names[name]} | {units:,.0f} | {words.remedies[name]} |")
     out += ["", f"## {words.costs}", "", words.costs_intro, "", words.costs_heads, "|---|---|---|"]
     for name, value in measured["costs"].items():
