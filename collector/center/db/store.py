@@ -37,6 +37,7 @@ from collector.center.db.engines import make_engine, read_only_url
 from collector.center.db.seals.seal_key import read_key
 from collector.center.db.seals.sealed_rows import RowChanges
 from collector.center.db.store_version import RESTORING, bring_up_to_date, find_store_id, renew_key
+from collector.center.db.views import begin_view
 
 T = TypeVar("T")
 READ_ONLY: Final = tr(
@@ -79,6 +80,14 @@ class WriterHealth:
             return len(self._asked_s), self.clock.monotonic_s() - max(self._asked_s[0], self._ended_s)
 
 
+class _ThreadView(threading.local):
+    """What a thread reads through while it keeps to one view. `open`: that view, ended as soon as it is left."""
+
+    kept = False
+    open: contextlib.ExitStack | None = None
+    connection: Connection | None = None
+
+
 class CenterStore:
     """The open store of one process. Use as a context manager, or `close` it."""
 
@@ -89,6 +98,7 @@ class CenterStore:
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="center-writer")
         self._asker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="center-asker")
         self._asked: Future[object] | None = None
+        self._view = _ThreadView()
         self.directory = directory
         self.store_id = store_id
         self.clock = clock
@@ -151,6 +161,7 @@ class CenterStore:
     def write(self, job: Callable[[Connection], T]) -> Future[T]:
         """Run `job` in a transaction of its own on the writer's thread; the future is done after the commit."""
         self.require_writable()
+        self._leave_view()
         self.health.asked()
         return self._writer.submit(self._transaction, job)
 
@@ -186,8 +197,48 @@ class CenterStore:
 
     def read(self, job: Callable[[Connection], T]) -> T:
         """Run `job` in the calling thread, over one consistent view of the store."""
+        if not self._view.kept:
+            return self.read_anew(job)
+        try:
+            with said_if_damaged(self.directory):
+                return job(self._kept_view())
+        except (DBAPIError, DamagedDatabase):
+            self._leave_view()  # PostgreSQL answers nothing more in it
+            raise
+
+    def read_anew(self, job: Callable[[Connection], T]) -> T:
+        """`read` over what the store says now, also where this thread keeps to one view."""
         with said_if_damaged(self.directory), self._readers.begin() as connection:
+            begin_view(connection)
             return job(connection)
+
+    @contextlib.contextmanager
+    def one_view(self) -> Iterator[None]:
+        """All that this thread reads meanwhile is read over one view; after something it writes, over another."""
+        if self._view.kept:
+            yield
+            return
+        self._view.kept = True
+        try:
+            yield
+        finally:
+            self._view.kept = False
+            self._leave_view()
+
+    def _kept_view(self) -> Connection:
+        view = self._view
+        if view.connection is None:
+            with contextlib.ExitStack() as stack:
+                view.connection = stack.enter_context(self._readers.begin())
+                begin_view(view.connection)
+                view.open = stack.pop_all()
+        return view.connection
+
+    def _leave_view(self) -> None:
+        view = self._view
+        stack, view.open, view.connection = view.open, None, None
+        if stack is not None:
+            stack.close()
 
     def read_within(self, job: Callable[[Connection], object], wait_s: float) -> None:
         """`read` with a time limit, for callers that must not hang with the database.

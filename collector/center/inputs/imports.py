@@ -32,6 +32,7 @@ from collector.center.db.seals.sealed_rows import require_rows
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import effective, imported
 from collector.center.db.verified import Altered, check_hash
+from collector.center.db.views import once_a_view
 from collector.center.inputs.conflicts import Bools, RowsInConflict, cells_of, laid_on_nothing, lay_over
 from collector.center.inputs.kinds import ALL_KINDS as ALL_KINDS
 from collector.center.inputs.kinds import IMPORT_KINDS as IMPORT_KINDS
@@ -375,6 +376,7 @@ def _register_in_force(connection: Connection, but: int = 0) -> Any:
     return connection.execute(query.order_by(imported.c.id.desc()).limit(1)).first()
 
 
+@once_a_view
 def current_register(connection: Connection, *, but: int = 0) -> bytes | None:
     """The register in force as it was delivered; None where there is none. `but`: leave one import out."""
     found = _register_in_force(connection, but)

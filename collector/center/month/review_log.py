@@ -15,6 +15,7 @@ from sqlalchemy import Connection, select
 from collector.base.errors import Denied, Missing
 from collector.base.text import tr
 from collector.center.db.tables_month import attachment, review, review_event
+from collector.center.db.views import once_a_view
 from collector.center.inputs.imports import known_register
 from collector.center.people.access import Actor, Permission
 from collector.model.interval import Month
@@ -192,7 +193,12 @@ def read_attachment(connection: Connection, number: int, *, actor: Actor) -> tup
 
 def all_reviews(connection: Connection, month: Month | None = None) -> list[Review]:
     """Reviews of a month or of all, oldest first, for the program's own use."""
-    return _reviews(connection, None if month is None else review.c.month == str(month))
+    return [*_all_reviews(connection, month)]
+
+
+@once_a_view
+def _all_reviews(connection: Connection, month: Month | None) -> tuple[Review, ...]:
+    return tuple(_reviews(connection, None if month is None else review.c.month == str(month)))
 
 
 def _reviews(connection: Connection, where: Any) -> list[Review]:

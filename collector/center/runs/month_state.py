@@ -18,6 +18,7 @@ from sqlalchemy import Connection, select
 from collector.center.db.seals.sealed_rows import require_rows
 from collector.center.db.tables_inputs import has_statement, run
 from collector.center.db.tables_month import month_step
+from collector.center.db.views import once_a_view
 from collector.center.people.access import Actor, Permission
 from collector.center.runs.run_list import NEVER_DISCLOSED, manifest_text
 from collector.model.interval import Month
@@ -78,6 +79,7 @@ class MonthState:
     document: str = ""
 
 
+@once_a_view
 def month_state(connection: Connection, month: Month) -> MonthState:
     """The present state of a month.
 
@@ -108,10 +110,15 @@ def all_steps(connection: Connection, month: Month) -> list[MonthStep]:
     Raises:
         StoreError: one of the steps was written, or changed, by something else.
     """
+    return [*_all_steps(connection, month)]
+
+
+@once_a_view
+def _all_steps(connection: Connection, month: Month) -> tuple[MonthStep, ...]:
     query = select(month_step).where(month_step.c.month == str(month)).order_by(month_step.c.number)
     rows = connection.execute(query).all()
     require_rows(connection, month_step, [(row.id,) for row in rows])
-    return [_step(row) for row in rows]
+    return tuple(_step(row) for row in rows)
 
 
 def months_known(connection: Connection) -> list[Month]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
@@ -34,6 +34,9 @@ _LOOKS: Final = 100  # for the first of two that were sent at once
 _LOOK_EVERY_S: Final = 0.1
 
 
+Declare: TypeAlias = Callable[[Callable[..., Any]], HTTPRouteHandler]
+
+
 def page(
     path: str,
     needs: Permission | Open,
@@ -43,10 +46,10 @@ def page(
     without_factor: bool = False,
     charts: bool = False,
     notes_itself: bool = False,
-) -> get:
+) -> Declare:
     """A page. `charts`: plotly writes styles of its own, which only such a page allows."""
     opt = {"needs": Needs(needs, plant, own, without_factor), "charts": charts, "notes_itself": notes_itself}
-    return get(path, opt=opt, sync_to_thread=True, include_in_schema=False)
+    return _over_one_view(get(path, opt=opt, sync_to_thread=True, include_in_schema=False))
 
 
 def action(
@@ -59,7 +62,7 @@ def action(
     upload: bool = False,
     notes_itself: bool = False,
     again: bool = False,
-) -> Callable[[Callable[..., Response[Any]]], HTTPRouteHandler]:
+) -> Declare:
     """What a page's form does, once however often it is sent; done, it leads to a page. `upload`: it may carry a file.
 
     `again`: nothing is wrong with doing it twice, and whoever sends it twice wants it twice: log-in, a file to keep.
@@ -86,10 +89,10 @@ def api_get(
     table: bool = False,
     notes_itself: bool = False,
     **options: Any,
-) -> get:
+) -> Declare:
     """A reading of the REST interface, below /api/v1. `table`: also as CSV and XLSX."""
     opt = {"needs": Needs(needs, plant, own), "table": table, "notes_itself": notes_itself}
-    return get(API + path, opt=opt, sync_to_thread=True, **options)
+    return _over_one_view(get(API + path, opt=opt, sync_to_thread=True, **options))
 
 
 def api_post(
@@ -106,6 +109,23 @@ def api_post(
     opt = {"needs": Needs(needs, plant, own), "upload": upload, "notes_itself": notes_itself}
     options = {"status_code": 200} | options | _body(upload)
     return post(API + path, opt=opt, sync_to_thread=True, **options)
+
+
+def _over_one_view(made: get) -> Declare:
+    """A page is of one moment: whatever its handler reads of the store, it reads over one view."""
+
+    def declare(handler: Callable[..., Any]) -> HTTPRouteHandler:
+        @functools.wraps(handler)
+        def over_one_view(**named: Any) -> Any:
+            ctx = named.get("ctx")
+            if not isinstance(ctx, Context):
+                return handler(**named)
+            with ctx.store.one_view():
+                return handler(**named)
+
+        return made(over_one_view)
+
+    return declare
 
 
 def _body(upload: bool) -> dict[str, Any]:

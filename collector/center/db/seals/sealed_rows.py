@@ -43,6 +43,7 @@ from collector.base.errors import StoreError
 from collector.base.text import tr
 from collector.center.db.seals.seal_key import mac_of, seal_key_of
 from collector.center.db.tables_receive import metadata, row_seal
+from collector.center.db.views import answers_of
 from collector.model.interval import format_time
 
 NOTHING_BEFORE: Final = "0" * 64
@@ -284,6 +285,9 @@ def require_rows(connection: Connection, table: Table, keys: Iterable[Sequence[A
     # rows written in this very transaction are sealed at its end
     if (changes := connection.info.get(_CHANGES)) is not None:
         places -= changes.inserted | changes.found.keys()
+    kept = answers_of(connection)
+    held: set[Place] = set() if kept is None else kept.setdefault(require_rows, set())
+    places -= held
     now, known = _digests(connection, places), _last_links(connection, places)
     for place in sorted(places):
         if now.get(place, GONE) != known.get(place, GONE):
@@ -294,6 +298,7 @@ def require_rows(connection: Connection, table: Table, keys: Iterable[Sequence[A
                 found=now.get(place) or tr("no such row"),
             )
             raise StoreError(message, subject=_words(place))
+    held |= places
 
 
 def row_holds(connection: Connection, table: Table, key: Sequence[Any]) -> bool:
