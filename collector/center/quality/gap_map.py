@@ -6,10 +6,9 @@ The hold limit is a parameter (from the data policy), so that a map and the sett
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,9 +18,10 @@ from sqlalchemy import Connection, select
 from collector.center.db.tables_receive import gap, lake_file, unit_day
 from collector.center.lake.day_file import read_units
 from collector.center.lake.pieces import NOT_CARRIED, UnitColumns
-from collector.center.quality.completeness import count_by_day, count_in, elapsed_part, held_minutes
+from collector.center.quality.completeness import count_in, elapsed_part
+from collector.center.quality.known_minutes import known_by_day, known_by_unit
 from collector.center.receive.keys import enrolled_units
-from collector.model.interval import HOUR_MS, Interval, Month, day_interval, format_time
+from collector.model.interval import HOUR_MS, Interval, Month, day_interval
 from collector.model.record import USABLE_BELOW, Quality
 
 NO_RECORD: Final = "no_record"  # no record came, and no gap record gives a reason
@@ -72,16 +72,17 @@ class Gap:
 def map_month(connection: Connection, month: Month, *, now_ms: int, hold_limit_s: int) -> list[PlantDay]:
     """Every plant and day of a month, by plant and day."""
     span = elapsed_part(month.interval, _now(connection, now_ms))
-    known = _known_by_unit(connection, span, hold_limit_s)
+    known = known_by_day(connection, span, hold_limit_s)
     days = month.days
     elapsed = [count_in(0, span, day_interval(day))[1] for day in days]
+    names = [day.isoformat() for day in days]
     cells: list[PlantDay] = []
     for plant, units in sorted(_units(connection, known).items()):
-        counted = [count_by_day(known[plant, unit], span) for unit in units if (plant, unit) in known]
+        counted = [known[plant, unit] for unit in units if (plant, unit) in known]
         sums = [sum(of_day) for of_day in zip(*counted, strict=True)]
         sums += [0] * (len(days) - len(sums))  # days that have not begun
-        for day, elapsed_min, known_min in zip(days, elapsed, sums, strict=True):
-            cells.append(PlantDay(plant, day.isoformat(), known_min, elapsed_min * len(units)))
+        for day, elapsed_min, known_min in zip(names, elapsed, sums, strict=True):
+            cells.append(PlantDay(plant, day, known_min, elapsed_min * len(units)))
     return cells
 
 
@@ -89,7 +90,7 @@ def map_day(connection: Connection, day: date, *, now_ms: int, hold_limit_s: int
     """Every unit (of one plant, where given) over the hours of a local day."""
     whole = day_interval(day)
     span = elapsed_part(whole, _now(connection, now_ms))
-    known = _known_by_unit(connection, span, hold_limit_s)
+    known = known_by_unit(connection, span, hold_limit_s)
     hours = [Interval(whole.start_ms + h * HOUR_MS, whole.start_ms + (h + 1) * HOUR_MS) for h in range(_HOURS)]
     rows: list[UnitHours] = []
     for owner, units in sorted(_units(connection, known).items()):
@@ -127,7 +128,7 @@ def find_gaps(
     mine = next(read_units(lake / plant / file.name, file.sha256, units=(unit,)), None) if file else None
     hold_ms = hold_limit_s * 1000
     if mine is None:
-        known = _known_by_unit(connection, span, hold_limit_s).get((plant, unit), 0)
+        known = known_by_unit(connection, span, hold_limit_s).get((plant, unit), 0)
         holes = _unset_minutes(known, span)
     else:
         before = _last_before(connection, plant, unit, day)
@@ -144,21 +145,7 @@ def _now(connection: Connection, now_ms: int) -> int:
     return max(now_ms, int(connection.execute(latest).scalar() or 0))
 
 
-def _known_by_unit(connection: Connection, span: Interval, hold_limit_s: int) -> dict[tuple[str, str], int]:
-    # Records of the day before hold into the span.
-    first = date.fromisoformat(format_time(span.start_ms)[:10]) - timedelta(days=1)
-    last = format_time(max(span.end_ms - 1, span.start_ms))[:10]
-    columns = (unit_day.c.plant, unit_day.c.unit, unit_day.c.day, unit_day.c.minutes)
-    query = select(*columns).where((unit_day.c.day >= first.isoformat()) & (unit_day.c.day <= last))
-    days: dict[tuple[str, str], dict[str, bytes]] = defaultdict(dict)
-    # Single rows take three times as long; all at once, they make Python's garbage collector run.
-    for rows in connection.execute(query).partitions(1000):
-        for plant, unit, day, minutes in rows:
-            days[plant, unit][day] = minutes
-    return {key: held_minutes(minutes, span, hold_limit_s) for key, minutes in days.items()}
-
-
-def _units(connection: Connection, known: dict[tuple[str, str], int]) -> dict[str, list[str]]:
+def _units(connection: Connection, known: Collection[tuple[str, str]]) -> dict[str, list[str]]:
     """The enrolled units by plant, and units that sent without being enrolled."""
     units = {plant: set(names) for plant, names in enrolled_units(connection).items()}
     for plant, unit in known:

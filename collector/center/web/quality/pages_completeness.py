@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Final
+from urllib.parse import urlencode
 
 from litestar.params import FromPath, QueryParameter
 
@@ -36,13 +37,17 @@ class MapSquare:
     text: str
 
 
+_WHOLE: Final = MapSquare("c4", "100")
+_NOT_YET: Final = MapSquare("cx", "")
+
+
 def cell(known_min: int, elapsed_min: int) -> MapSquare:
     """How much of a cell's elapsed time is known; 100 only where all of it is, 0 only where none is.
 
     Between 99 and 100 two decimals tell what the colours tell apart.
     """
-    if not elapsed_min:
-        return MapSquare("cx", "")
+    if known_min == elapsed_min:
+        return _WHOLE if elapsed_min else _NOT_YET
     shade = next((name for least, name in _STEPS if known_min >= least * elapsed_min), "c0")
     return MapSquare(shade, _percent(known_min, elapsed_min))
 
@@ -61,14 +66,14 @@ def completeness_page(ctx: Ctx, month: FromPath[str]) -> Page:
     limit_s = hold_of(ctx, wanted)
     found = ctx.read(lambda c: map_month(c, wanted, now_ms=ctx.now_ms, hold_limit_s=limit_s))
     seen = [each for each in found if ctx.actor.may_see(each.plant)]
+    plants = _by_plant(seen)
     return ctx.page(
         "completeness.html",
         month=wanted,
         limit_s=limit_s,
         days=wanted.days,
-        places=[f"/months/{wanted}/completeness/{each}" for each in wanted.days],
-        rows={plant: [cell(d.known_min, d.elapsed_min) for d in days] for plant, days in _by_plant(seen).items()},
-        totals={plant: _total(days) for plant, days in _by_plant(seen).items()},
+        rows={plant: _row(days, f"/months/{wanted}/completeness/", plant) for plant, days in plants.items()},
+        totals={plant: _total(days) for plant, days in plants.items()},
         whole=_total(seen),
     )
 
@@ -78,6 +83,13 @@ def _by_plant(days: list[PlantDay]) -> Mapping[str, list[PlantDay]]:
     for each in days:
         found[each.plant].append(each)
     return found
+
+
+def _row(days: list[PlantDay], below: str, plant: str) -> list[tuple[str, str, str]]:
+    """Shade, text and address of each day of a plant."""
+    query = f"?{urlencode({'plant': plant})}"
+    squares = [(each.day, cell(each.known_min, each.elapsed_min)) for each in days]
+    return [(square.shade, square.text, f"{below}{day}{query}") for day, square in squares]
 
 
 def _total(days: list[PlantDay]) -> MapSquare:
