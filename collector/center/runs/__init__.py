@@ -8,6 +8,7 @@ data_policy    the data policy in force for a month                  settlement 
 rulebooks      the rulebook the center settles by                    settlement tables                center/runs
 run_list       runs as the store lists them                          -                                center/runs
 asking/        a run asked for, queued, under way, ended or lost     -                                center/runs
+row_groups     some row groups of a large file, hashed at each use   -                                center/runs
 run_rows       a statement's rows as typed values beside a run       report settlement                center/runs
 segment_file   segments by unit beside a run                         settlement                       center/runs
 kept_files     what is derived from inputs and kept between runs     -                                center/runs

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from collector.center.db.store import CenterStore
 from collector.center.db.verified import read_verified
-from collector.center.runs.kept_files import find_kept_bytes, keep_file, laid_out_folder
+from collector.center.runs.kept_files import find_kept, find_kept_bytes, keep_file, laid_out_folder
+from collector.center.runs.row_groups import HashedGroups, keep_groups, known_groups
 from collector.sheets.files import Delivered
 from collector.sheets.findings import Findings
 from collector.tables.columns import empty_table
@@ -59,10 +61,26 @@ def read_plan_of(
 
     Raises as `_plan_bytes`.
     """
-    filters = [("unit", "=", unit), ("start", "<", to_ms), ("end", ">", from_ms)]
     names = NO_ROWS.column_names[1:]
-    table = pq.read_table(pa.BufferReader(_plan_bytes(store, data, sha256)), columns=names, filters=filters)
+    table = _groups_of(store, data, sha256, unit)
+    touches = (pc.field("unit") == unit) & (pc.field("start") < to_ms) & (pc.field("end") > from_ms)
+    table = table.filter(touches)
     return list(zip(*(table[name].to_pylist() for name in names), strict=True))
+
+
+def _groups_of(store: CenterStore, data: Path, sha256: str, unit: str) -> pa.Table:
+    """The row groups of the kept file that may hold rows of a unit."""
+    name = _name(sha256)
+
+    def read(path: Path, expected: str) -> pa.Table:
+        groups = known_groups(path, expected) or keep_groups(path, expected, read_verified(path, expected))
+        return groups.read_unit(path, unit, NO_ROWS.column_names)
+
+    found = find_kept(store, name, read)
+    if found is None:  # made again
+        whole = HashedGroups(_plan_bytes(store, data, sha256))
+        found = whole.read_unit(laid_out_folder(store) / name, unit, NO_ROWS.column_names)
+    return found
 
 
 def _plan_bytes(store: CenterStore, data: Path, sha256: str) -> bytes:

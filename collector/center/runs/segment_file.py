@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from collector.center.runs.row_groups import HashedGroups
 from collector.settlement.evidence import Traces
 from collector.settlement.statement import SEGMENT_SCHEMA
 
@@ -62,12 +63,10 @@ def _runs(table: pa.Table) -> Iterator[tuple[int, int]]:
         begin = end
 
 
-def read_segments_of(data: bytes, unit: str) -> pa.Table:
-    """The segments of one unit from a segment file, by service and time."""
-    with pq.ParquetFile(pa.BufferReader(data)) as file:
-        metadata = file.metadata
-        of_unit = (metadata.row_group(group).column(0).statistics.min for group in range(metadata.num_row_groups))
-        groups = [group for group, name in enumerate(of_unit) if name == unit]
-        if not groups:
-            return SEGMENT_SCHEMA.empty_table()
-        return file.read_row_groups(groups).cast(SEGMENT_SCHEMA).unify_dictionaries()
+def read_segments_of(groups: HashedGroups, path: Path, unit: str) -> pa.Table:
+    """The segments of a unit out of a segment file, by service and time as they were written.
+
+    Raises:
+        Altered: these row groups are not as they were.
+    """
+    return groups.read_unit(path, unit).cast(SEGMENT_SCHEMA).unify_dictionaries()

@@ -8,6 +8,7 @@ files.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -36,6 +37,7 @@ from collector.center.lake.read_records import RecordShown, read_record_table, s
 from collector.center.lake.seal import others_folder
 from collector.center.runs.measuring.measure_days import load_verified_side
 from collector.center.runs.plan_file import NO_ROWS, PLAN, read_plan_of
+from collector.center.runs.row_groups import keep_groups, known_groups
 from collector.center.runs.run_list import (
     RunRow,
     manifest_text,
@@ -380,7 +382,16 @@ class OpenedRun:
         return found
 
     def _segments_of(self, unit: str) -> pa.Table:
-        return read_segments_of(self._page_file(SEGMENTS), unit)
+        path, sha256 = self.folder / SEGMENTS, self._page_hashes().get(SEGMENTS, "")
+        known = known_groups(path, sha256)
+        if known is not None:
+            with contextlib.suppress(Altered):  # read whole, it is found as well, and made again
+                return read_segments_of(known, path, unit)
+        data = self._page_file(SEGMENTS)
+        return read_segments_of(keep_groups(path, self._page_hashes()[SEGMENTS], data), path, unit)
+
+    def _page_hashes(self) -> Mapping[str, str]:
+        return self._store.read_anew(lambda c: page_hashes(c, self.facts.id))
 
     def _page_file(self, name: str) -> bytes:
         """The bytes of a file for pages; where it was altered, both such files are made again."""
@@ -391,13 +402,12 @@ class OpenedRun:
                 if data is None:
                     logger.warning("%s; made again from what the run pinned", why)
                     make_pages_again(self._store, self.facts)
-                    hashes = self._store.read(lambda c: page_hashes(c, self.facts.id))
-                    data = read_verified(self.folder / name, hashes[name])
+                    data = read_verified(self.folder / name, self._page_hashes()[name])
         return data
 
     def _as_written(self, name: str) -> tuple[bytes | None, str]:
-        """The bytes of a file for pages, or the reason why they don't count."""
-        path, hashes = self.folder / name, self._store.read(lambda c: page_hashes(c, self.facts.id))
+        """The bytes of a file that pages read, or why they don't count."""
+        path, hashes = self.folder / name, self._page_hashes()
         if name not in hashes:
             return None, f"{path}: an older program kept no hash of it"
         try:
@@ -483,7 +493,7 @@ def open_run(store: CenterStore, run_id: int) -> OpenedRun:
             found.facts = facts
             return found
     run = OpenedRun(store, facts)
-    store.read(lambda connection: run_by_id(connection, run_id))  # raises if it expired before it was locked
+    store.read_anew(lambda connection: run_by_id(connection, run_id))  # it may have expired before it was locked
     with _opening:
         _opened[key] = run
         while len(_opened) > _KEPT_RUNS:

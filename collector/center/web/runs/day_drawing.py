@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector.base.text import Text, both, join, tr, tr_in
-from collector.center.runs.run_rows import RegisteredState
+from collector.center.runs.run_rows import RegisteredState, UnitDispatch
 from collector.center.runs.stored_run import OpenedRun
 from collector.model.interval import DAY_MS, local_midnight_ms
 from collector.model.quantity import BY_NAME
@@ -116,7 +116,7 @@ def draw_day(run: OpenedRun, unit: str, day: date) -> DayDrawing:
         BlockRow("substituted", name, tuple((a, b, "substituted", "") for a, b in found))
         for name, found in replaced.items()
     ]
-    lanes += _dispatch(run, unit, day)
+    lanes += _dispatch(said.dispatch, begin)
     lanes += _services(run, unit, day)
     return DayDrawing(
         day=day,
@@ -198,11 +198,8 @@ def _on(steps: Sequence[Step]) -> tuple[tuple[int, int, str, str], ...]:
     return tuple((a, b, "on", "") for a, b, value in steps if value == 1)
 
 
-def _dispatch(run: OpenedRun, unit: str, day: date) -> list[BlockRow]:
-    """Orders, reserves, exclusions and voltage bands that touch the day."""
-    begin = local_midnight_ms(day)
-    said = run.unit_day(unit, day).dispatch
-
+def _dispatch(said: UnitDispatch, begin: int) -> list[BlockRow]:
+    """Orders, reserves, exclusions and voltage bands that touch the day that begins then."""
     blocks: dict[str, list[tuple[int, int, str, str]]] = {
         "orders": [(a, b, "on", join(" ", (ORDER_WORDS.get(kind, kind), name))) for name, kind, a, b in said.orders],
         "reserve": [
