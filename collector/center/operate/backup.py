@@ -21,7 +21,7 @@ import logging
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -58,13 +58,37 @@ DATABASE: Final = "center.sqlite"
 _MARK: Final = "restored.json"
 DATA: Final = "data"
 logger: Final = logging.getLogger("collector.center.operate.backup")
+Note = Callable[[int, int], None]  # bytes done, of how many
 _RESTORE: Final = Actor.at_command_line("restore")
 
 
-def create_backup(store: CenterStore, target: Path) -> int:
+class _Progress:
+    """How far a backup or restore is: every byte passes twice, once to be copied and once to be hashed."""
+
+    def __init__(self, note: Note, size: int) -> None:
+        self._note, self._done, self._of = note, 0, 2 * max(size, 1)
+        self._most = self._of // 2
+
+    def passed(self, path: Path) -> None:
+        """A file was copied, or was hashed."""
+        self._done = min(self._done + path.stat().st_size, self._most)
+        self._note(self._done, self._of)
+
+    def halfway(self, size: int) -> None:
+        """The other half begins, of so many bytes."""
+        self._of = self._most = 2 * max(size, 1)
+        self._done = self._of // 2
+        self._note(self._done, self._of)
+
+
+def _say_nothing(_done: int, _of: int) -> None:
+    """Nobody watches."""
+
+
+def create_backup(store: CenterStore, target: Path, note: Note = _say_nothing) -> int:
     """Copy store and lake into a new folder, also beside a running center; returns the number of day files.
 
-    `what_is_altered` lists the files that could be saved only as they are.
+    `what_is_altered` tells what could be saved only as it is. `note` hears how far it is.
 
     Raises:
         StoreError: the folder is there already, or a listed file is gone.
@@ -76,8 +100,8 @@ def create_backup(store: CenterStore, target: Path) -> int:
     try:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
-        with folder_held(runs_folder(store.directory)):  # keeps runs from expiring while they are copied
-            count = _fill_backup(store, part)
+        with folder_held(runs_folder(store.directory)):  # no run expires while it is copied
+            count = _fill_backup(store, part, _Progress(note, _size_of(store)))
         part.rename(target)
         flush(target.parent)
     except BaseException as error:
@@ -90,23 +114,32 @@ def create_backup(store: CenterStore, target: Path) -> int:
     return count
 
 
-def _fill_backup(store: CenterStore, target: Path) -> int:
+def _size_of(store: CenterStore) -> int:
+    """About how many bytes there are to be copied."""
+    folders = (store.lake, store.imported, store.directory / "lake-others", runs_folder(store.directory))
+    files = [path for folder in folders for path in folder.rglob("*") if "records" not in path.parts]
+    return sum(path.stat().st_size for path in (store.directory / DATABASE, *files) if path.is_file())
+
+
+def _fill_backup(store: CenterStore, target: Path, progress: _Progress) -> int:
     """Write everything of a backup into its folder, durably; returns the number of day files."""
     _copy_secret(store.directory / KEY_FILE, target / KEY_FILE)
     if (store.directory / DATABASE).exists() and not store.is_read_only:
         _copy_database(store.directory / DATABASE, target / DATABASE)
     else:
         store.read(lambda connection: _write_database(connection, target / DATABASE))
-    with CenterStore.open(target, clock=store.clock, create=False) as copy:  # before anything is written to the copy
+    progress.passed(target / DATABASE)
+    with CenterStore.open(target, clock=store.clock, create=False) as copy:  # before anything is noted in the copy
         anchor = copy.read(anchor_of)
     altered: list[str] = []
-    count = _copy_lake(store, target, altered)
+    count = _copy_lake(store, target, altered, progress)
     for folder in (Path("lake-others"), *(Path("runs") / name for name in _run_folders(store, target))):
         for source in sorted((store.directory / folder).rglob("*")):
             inside = source.relative_to(store.directory)
             # The records of a run are links into the lake, which is here already; a restore makes them again.
             if source.is_file() and "records" not in inside.parts:
                 _copy(source, target / inside)
+                progress.passed(source)
     (target / "receiver.lock").unlink(missing_ok=True)
     files = sorted(path for path in target.rglob("*") if path.is_file())
     manifest = {
@@ -116,12 +149,21 @@ def _fill_backup(store: CenterStore, target: Path) -> int:
         "made_ms": store.clock.now_utc_ms(),
         "anchor": anchor,
         "altered": [as_data(words) for words in altered],
-        "files": {str(path.relative_to(target)): _sha256(path) for path in files},
+        "files": _hashes(target, files, progress),
     }
     # Written last: a backup without it was not finished, and is not restored.
     (target / BACKUP_MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", "utf-8")
     flush_tree(target)
     return count
+
+
+def _hashes(folder: Path, files: Sequence[Path], progress: _Progress) -> dict[str, str]:
+    progress.halfway(sum(path.stat().st_size for path in files))
+    found = {}
+    for path in files:
+        found[str(path.relative_to(folder))] = _sha256(path)
+        progress.passed(path)
+    return found
 
 
 def what_is_altered(backup: Path) -> list[str]:
@@ -133,8 +175,12 @@ def what_is_altered(backup: Path) -> list[str]:
     return [from_data(words) for words in _read_manifest(backup).get("altered", [])]
 
 
-def restore_backup(backup: Path, state: Path, *, clock: Clock, database_url: str = "") -> str:
-    """Make a state directory from a backup, and the PostgreSQL store where one is named; returns the new store id.
+def restore_backup(
+    backup: Path, state: Path, *, clock: Clock, database_url: str = "", note: Note = _say_nothing
+) -> str:
+    """Make a state directory of a backup, and the PostgreSQL store where one is named; returns the new store id.
+
+    `note` hears how far it is.
 
     Raises:
         StoreError: the backup is damaged or incomplete, or the state or the store exists already.
@@ -149,7 +195,8 @@ def restore_backup(backup: Path, state: Path, *, clock: Clock, database_url: str
             raise StoreError(
                 tr("not empty: a restore never writes over a store; move it away first"), subject=str(state)
             )
-        store_id = _fill_whole(part, backup, manifest, clock, database_url)
+        size = sum((backup / name).stat().st_size for name in manifest["files"] if (backup / name).is_file())
+        store_id = _fill_whole(part, backup, manifest, clock, database_url, _Progress(note, size))
     for path in part.glob(f"{DATABASE}*") if database_url else ():
         path.unlink()
     # Until this folder is gone, other programs refuse the state; after a kill, a retry continues from here.
@@ -163,17 +210,21 @@ def restore_backup(backup: Path, state: Path, *, clock: Clock, database_url: str
     return store_id
 
 
-def _fill_whole(part: Path, backup: Path, manifest: Mapping[str, Any], clock: Clock, database_url: str) -> str:
-    """Check all that can be checked before copying, then fill the folder; a failure leaves nothing of it."""
+def _fill_whole(
+    part: Path, backup: Path, manifest: Mapping[str, Any], clock: Clock, database_url: str, progress: _Progress
+) -> str:
+    """Check what can be checked before anything is copied, then fill the folder; a failure leaves nothing of it."""
     for name, sha256 in manifest["files"].items():
         path = backup / name
         if not path.is_file() or _sha256(path) != sha256:
             raise StoreError(tr("missing, or not as it was when the backup was made"), subject=str(path))
+        progress.passed(path)
+    progress.halfway(sum((backup / name).stat().st_size for name in manifest["files"]))
     if database_url:
         _refuse_unless_empty(database_url)
     was_there = part.parent.exists()
     try:
-        return _fill_state(part, backup, manifest, clock, database_url)
+        return _fill_state(part, backup, manifest, clock, database_url, progress)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         if not was_there:
@@ -182,12 +233,15 @@ def _fill_whole(part: Path, backup: Path, manifest: Mapping[str, Any], clock: Cl
         raise
 
 
-def _fill_state(part: Path, backup: Path, manifest: Mapping[str, Any], clock: Clock, database_url: str) -> str:
-    """A whole restore except its last step: the folder complete on the disk, the database filled."""
-    if part.exists():  # left by a killed try; where it is another user's, the error names the owner
+def _fill_state(
+    part: Path, backup: Path, manifest: Mapping[str, Any], clock: Clock, database_url: str, progress: _Progress
+) -> str:
+    """Everything of a restore but its last step: the folder whole on the disk, the database filled."""
+    if part.exists():  # what a killed try left; of another user it can't go, and the error says whose it is
         shutil.rmtree(part)
     for name in manifest["files"]:
         (_copy_secret if name == KEY_FILE else _copy)(backup / name, part / name)
+        progress.passed(backup / name)
     with CenterStore.open(part, clock=clock, create=False) as store:
         for folder, plant, name in store.read(_pinned):
             link_records(part / "runs" / folder / DATA, [part / "lake" / plant / name])
@@ -258,23 +312,23 @@ def _fill_database(source: Connection, database_url: str) -> None:
         engine.dispose()
 
 
-def _copy_lake(store: CenterStore, target: Path, altered: list[str]) -> int:
-    """Copy day files and the files of imports; `altered` receives the altered ones, in words."""
+def _copy_lake(store: CenterStore, target: Path, altered: list[str], progress: _Progress) -> int:
+    """Day files and the files of imports; `altered` takes what is not as the copy lists it, in words."""
     with CenterStore.open(target, clock=store.clock, create=False) as copy:
         listed = copy.read(_listed)
         for plant, name, sha256 in listed:
             sources = [store.lake / plant / name, *_own_copies(store, copy, plant, name)]
-            if (
-                not _save(sources, target / "lake" / plant / name, sha256, altered)
-                and not copy.write(
-                    lambda c, p=plant, n=name: _note_dropped(c, p, n, store.clock.now_utc_ms())  # type: ignore[misc]
-                ).result()
-            ):
+            if _save(sources, target / "lake" / plant / name, sha256, altered):
+                progress.passed(target / "lake" / plant / name)
+            elif not copy.write(
+                lambda c, p=plant, n=name: _note_dropped(c, p, n, store.clock.now_utc_ms())  # type: ignore[misc]
+            ).result():
                 raise _not_there(sources[0])
         for sha256 in copy.read(listed_files):
             source = path_of(store.imported, sha256)
             if not _save([source], path_of(copy.imported, sha256), sha256, altered):
                 raise _not_there(source)
+            progress.passed(source)
     return len(listed)
 
 

@@ -27,6 +27,7 @@ from collector.cli.center.store import (
     rulebook_of_center,
 )
 from collector.cli.language import heads, print_text, say
+from collector.cli.progress import shown_progress
 from collector.cli.table import print_table
 
 if TYPE_CHECKING:
@@ -122,8 +123,8 @@ def backup(
     """Copy store and lake together, also beside a running center. 备份。"""
     from collector.center.operate.backup import create_backup, what_is_altered
 
-    with open_store(config, state) as store:
-        count = create_backup(store, target)
+    with open_store(config, state) as store, shown_progress(tr("backup")) as note:
+        count = create_backup(store, target, note)
     print_text("{target}: store and {count} day files", target=target, count=count)
     _say_altered(what_is_altered(target))
 
@@ -144,7 +145,9 @@ def restore(
         raise typer.BadParameter(say(tr("say where: --state DIR, or --config center.toml")))
     center = load_center(config).center if config else None
     target = Path(state or (center.state_dir if center else ""))
-    store_id = restore_backup(source, target, clock=SystemClock(), database_url=center.database_url if center else "")
+    database_url = center.database_url if center else ""
+    with shown_progress(tr("restore")) as note:
+        store_id = restore_backup(source, target, clock=SystemClock(), database_url=database_url, note=note)
     print_text(
         "{target}: restored as store {store_id}; agents send again what they keep and this copy lacks",
         target=target,

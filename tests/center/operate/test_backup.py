@@ -78,6 +78,32 @@ def test_a_restored_store_has_everything_and_a_new_id(
         _assert_restored(store, files, new_id)
 
 
+def test_backup_and_restore_say_how_far_they_are(tmp_path: Path) -> None:
+    _filled(tmp_path / "state")
+    told: list[tuple[int, int]] = []
+
+    def note(done: int, of: int) -> None:
+        told.append((done, of))
+
+    with new_store(tmp_path / "state") as store:
+        create_backup(store, tmp_path / "backup", note)
+    _assert_grows_to_its_end(told)
+    size = sum(path.stat().st_size for path in (tmp_path / "backup").rglob("*") if path.is_file())
+    manifest = (tmp_path / "backup" / "backup.json").stat().st_size
+    told.clear()
+    restore_backup(tmp_path / "backup", tmp_path / "again", clock=FixedClock(), note=note)
+    _assert_grows_to_its_end(told)
+    assert told[-1][1] == 2 * (size - manifest)  # every file is hashed, then copied
+
+
+def _assert_grows_to_its_end(told: list[tuple[int, int]]) -> None:
+    shares = [done / of for done, of in told]
+    assert shares == sorted(shares)
+    assert 0 < shares[0] < 0.5
+    assert any(0.4 < share < 0.6 for share in shares)
+    assert told[-1][0] == told[-1][1]
+
+
 def test_a_backup_is_a_store_that_can_be_checked(database_url: str, tmp_path: Path) -> None:
     _filled(tmp_path / "state", database_url)
     with new_store(tmp_path / "state", database_url=database_url) as store:
