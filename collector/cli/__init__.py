@@ -5,7 +5,6 @@ room       what it does                           may import  tests/
 language   the language of a terminal             everything  cli
 login      who sits at the command line           everything  cli
 table      tables for terminals, files and pipes  everything  cli
-progress   how far long work is, on a terminal   language    cli
 accept     `collector accept`                     everything  accept
 agent/     `collector agent …`                    everything  cli
 compare    `collector compare`, `quarter`         everything  cli

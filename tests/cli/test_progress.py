@@ -8,7 +8,7 @@ import io
 import pytest
 from rich.console import Console
 
-from collector.cli.progress import shown_progress
+from collector.cli.center.progress import shown_progress
 
 
 @pytest.mark.parametrize(("terminal", "said"), [(True, ("backup", "25%", "0:0")), (False, ())])

@@ -14,6 +14,7 @@ import typer
 
 from collector.base.text import said_by, tr
 from collector.cli.center.inputs import WhoOption
+from collector.cli.center.progress import shown_progress
 from collector.cli.center.screen import actor_of
 from collector.cli.center.store import (
     ConfigArgument,
@@ -27,7 +28,6 @@ from collector.cli.center.store import (
     rulebook_of_center,
 )
 from collector.cli.language import heads, print_text, say
-from collector.cli.progress import shown_progress
 from collector.cli.table import print_table
 
 if TYPE_CHECKING:
