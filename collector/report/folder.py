@@ -52,13 +52,13 @@ def write_statement(
     out: Path,
     *,
     spread: Spread = map,
-    written: Sequence[WrittenSegments] = (),
+    written: WrittenSegments | None = None,
     paper: Paper | None = None,
 ) -> dict[str, Any]:
     """Write the statement to `out` and return its manifest; the same bytes however the work is spread.
 
-    `written`: segments already written that are not in `statement.segments`; they come first. `paper`: the run of a
-    center it is of, which page and workbook name.
+    `written`: segments already written that are not in `statement.segments`; they come first, their files are moved.
+    `paper`: the run of a center it is of, which page and workbook name.
 
     Raises:
         ConfigError: as `check_out`.
@@ -80,7 +80,7 @@ def write_statement(
 
 
 def _fill(
-    statement: Statement, work: Path, spread: Spread, written: Sequence[WrittenSegments], paper: Paper | None
+    statement: Statement, work: Path, spread: Spread, written: WrittenSegments | None, paper: Paper | None
 ) -> dict[str, Any]:
     measured = write_segments(statement.segments, work, spread=spread, before=written)
     pa.default_memory_pool().release_unused()  # no tables from here on; the workbook needs the memory

@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import io
 import math
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -39,7 +38,6 @@ TRACES: Final[Mapping[str, Sequence[str]]] = {
 _MICRO: Final = 1_000_000
 _DAY_S: Final = 86_400
 _INSTANT: Final = np.dtype([("date", "S10"), ("T", "S1"), ("time", "S8"), ("offset", "S6")])
-_COPY_BYTES: Final = 1 << 20
 _PLAIN: Final = pyarrow.csv.WriteOptions(include_header=False, quoting_style="none")
 _FEW_DISTINCT: Final = 1_000_000  # a number of evidence stored finer than this (energy) hardly comes twice
 _KEYS: Final = ["unit", "service", "class", "reason"]
@@ -71,7 +69,7 @@ class TraceTexts:
 
 @dataclass(frozen=True, slots=True)
 class WrittenSegments:
-    """As TraceTexts, but with the lines already written to files of their own."""
+    """As TraceTexts of several parts together, their lines already written, each file from its header on."""
 
     paths: Mapping[str, Path]
     rows: Mapping[str, int]
@@ -86,28 +84,33 @@ class WrittenTraces:
     rows: Mapping[str, int]
 
 
+def header_of(name: str) -> bytes:
+    """The first line of a file of `TRACES`."""
+    return (",".join(TRACES[name]) + "\n").encode()
+
+
 def write_segments(
-    segments: Segments, folder: Path, *, spread: Spread = map, before: Iterable[WrittenSegments] = ()
+    segments: Segments, folder: Path, *, spread: Spread = map, before: WrittenSegments | None = None
 ) -> WrittenTraces:
     """Write segments.csv and the evidence files.
 
-    `before`: written files to begin with, in this order.
+    `before`: files of the same disk that begin so; they are moved into the folder, and written on.
 
     Raises:
         OSError: a file can't be written.
     """
     unpaid: UnpaidTimes = Counter()
     rows = Counter(dict.fromkeys(TRACES, 0))
+    if before is not None:
+        for name, path in before.paths.items():
+            path.rename(folder / f"{name}.csv")
+        unpaid.update(before.times)
+        rows.update(before.rows)
     with ExitStack() as stack:
-        files = {name: stack.enter_context((folder / f"{name}.csv").open("wb")) for name in TRACES}
-        for name, columns in TRACES.items():
-            files[name].write((",".join(columns) + "\n").encode())
-        for written in before:
-            for name, path in written.paths.items():
-                with path.open("rb") as lines:
-                    shutil.copyfileobj(lines, files[name], _COPY_BYTES)
-            unpaid.update(written.times)
-            rows.update(written.rows)
+        files = {name: stack.enter_context((folder / f"{name}.csv").open("ab")) for name in TRACES}
+        for name, file in files.items():
+            if not file.tell():
+                file.write(header_of(name))
         for texts in spread(_format, segments.parts()):
             for name, text in texts.lines.items():
                 files[name].write(text)

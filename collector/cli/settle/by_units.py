@@ -2,9 +2,9 @@
 """Settles a folder part by part: files of some units are read, measured and released before the next.
 
 So a process holds the records of one plant and not of all, and several work in parallel without passing records to each
-other: they return integers, hashes, and the segments as lines of segments.csv in a file. In an unusual case (a refused
-folder, files that share units) the result is None: then the folder is read as a whole, which reports the problem. The
-statement has the same bytes either way: batches of units are independent.
+other: they return integers and hashes, and write the segments at their place in segments.csv. In an unusual case (a
+refused folder, files that share units) the result is None: then the folder is read as a whole, which reports the
+problem. The statement has the same bytes either way: batches of units are independent.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 
 from collector.base.errors import CollectorError
+from collector.cli.settle.trace_files import TraceFiles
 from collector.report.segments import TraceTexts, WrittenSegments, format_traces
 from collector.settlement.evidence import Traces, joined
 from collector.settlement.measure.results import Results
@@ -45,7 +46,7 @@ class WrittenStatement:
     """A statement whose segments are written already, except those of start-stop orders."""
 
     statement: Statement
-    written: tuple[WrittenSegments, ...]
+    written: WrittenSegments
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class _PartResults:
     unit_columns: Mapping[str, frozenset[str]]
     sources: Mapping[str, str]
     results: list[Results]
-    written: WrittenSegments
+    texts: TraceTexts  # without the lines
     notes: tuple[tuple[str, str], ...]
 
 
@@ -69,7 +70,7 @@ def settle_parts(
     fewest: int = _FEWEST_PARTS,
     last_day: date | None = None,
 ) -> WrittenStatement | None:
-    """Settle a folder part by part; segments go into files in `aside`.
+    """Settle a folder part by part; segments go into files in `aside`, an empty folder on the disk of the statement.
 
     None where the folder must be read as a whole: a problem, or fewer parts than `fewest`.
     """
@@ -86,11 +87,14 @@ def settle_parts(
             return None
         register = inputs.register
         known, ignored = frozenset(unit.id for unit in register.units), frozenset(register.ignore_columns)
-        work = _Work(month, context, known, ignored, aside)
+        files = TraceFiles(aside, len(parts))
+        work = _Work(month, context, known, ignored, files)
         done = list(spread(work.measure, enumerate(parts)))
         if any(measured is None for measured in done):
             return None
-        return _closed(month, inputs, rulebook, context, [measured for measured in done if measured is not None])
+        whole = [measured for measured in done if measured is not None]
+        statement = _closed(month, inputs, rulebook, context, whole)
+        return WrittenStatement(statement, files.written(measured.texts for measured in whole))
     except CollectorError:
         return None
 
@@ -110,7 +114,7 @@ class _Work:
     context: MeasuringContext
     registered: frozenset[str]  # at any time
     ignored: frozenset[str]  # headings of record files
-    aside: Path
+    files: TraceFiles
 
     def measure(self, numbered: tuple[int, UnitRange]) -> _PartResults | None:
         """Read a part and measure its units. None where there is any problem."""
@@ -128,13 +132,10 @@ class _Work:
             if traces is not None:
                 found.append(traces)
         texts = format_traces(_as_one(found)) if found else TraceTexts({}, {}, Counter())
-        paths = {name: self.aside / f"{number}-{name}.csv" for name in texts.lines}
-        for name, path in paths.items():
-            path.write_bytes(texts.lines[name])
+        self.files.put(number, texts.lines)
         notes = tuple((note.file, note.message) for note in findings.notes)
-        return _PartResults(
-            records.unit_columns, records.sources, results, WrittenSegments(paths, texts.rows, texts.times), notes
-        )
+        texts = replace(texts, lines={})
+        return _PartResults(records.unit_columns, records.sources, results, texts, notes)
 
 
 def _as_one(found: list[Traces]) -> Traces:
@@ -146,7 +147,7 @@ def _as_one(found: list[Traces]) -> Traces:
 
 def _closed(
     month: Month, inputs: Inputs, rulebook: Rulebook, context: MeasuringContext, done: list[_PartResults]
-) -> WrittenStatement:
+) -> Statement:
     columns = {unit: names for measured in done for unit, names in measured.unit_columns.items()}
     sources = {name: sha256 for measured in done for name, sha256 in measured.sources.items()}
     inputs = replace(
@@ -157,5 +158,4 @@ def _closed(
     )
     results = (result for measured in done for result in measured.results)
     context = replace(context, columns_of=inputs.unit_columns)
-    statement = close(month, inputs, rulebook, results, context=context)
-    return WrittenStatement(statement, tuple(measured.written for measured in done))
+    return close(month, inputs, rulebook, results, context=context)
