@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
-from functools import cache, partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
@@ -202,15 +201,26 @@ class _TextRowsSheet(Worksheet):  # type: ignore[misc]  # xlsxwriter has no type
         self.dim_rowmax = last
         if not self._rows:
             return
-        # Where a cell stands, and behind it what the same text has in every row.
-        columns = [(f'<c r="{xl_col_to_name(n)}', cache(partial(self._end_of, x))) for n, x in enumerate(self._numbers)]
-        for row_number, row in enumerate(self._rows, self._first + 1):
-            cells = [f"{begin}{row_number}{end(text)}" for (begin, end), text in zip(columns, row, strict=True)]
-            self.fh.write(f'<row r="{row_number}" spans="1:{len(columns)}">{"".join(cells)}</row>')
+        marks = [str(n) for n in range(self._first + 1, self._first + 1 + len(self._rows))]
+        columns = [
+            self._cells(xl_col_to_name(place), number, marks, texts)
+            for place, (number, texts) in enumerate(zip(self._numbers, zip(*self._rows, strict=True), strict=True))
+        ]
+        spans = f'spans="1:{len(columns)}"'
+        rows = zip(marks, zip(*columns, strict=True), strict=True)
+        self.fh.write("".join([f'<row r="{mark}" {spans}>{"".join(cells)}</row>' for mark, cells in rows]))
 
-    def _end_of(self, number: Any, text: str) -> str:
-        if number is not None and text:
-            return f'" s="{number._get_xf_index()}"><v>{float(text):.16G}</v></c>'
+    def _cells(self, name: str, number: Any, marks: Sequence[str], texts: Sequence[str]) -> list[str]:
+        """The cells of a column; a text that comes again has the same behind its place."""
+        if number is None:
+            ends = {text: self._text_end(text) for text in set(texts)}
+        else:
+            style = f'" s="{number._get_xf_index()}"><v>'
+            ends = {text: f"{style}{float(text):.16G}</v></c>" for text in set(texts) if text}
+            ends[""] = self._text_end("")
+        return [f'<c r="{name}{mark}{ends[text]}' for mark, text in zip(marks, texts, strict=True)]
+
+    def _text_end(self, text: str) -> str:
         style = f'" s="{self._text_format(text)._get_xf_index()}"'
         return f'{style} t="s"><v>{self._shared[text]}</v></c>' if text else f"{style}/>"
 
