@@ -94,6 +94,13 @@ def settle_folder(month: Any, data: Path, out: Path, rulebook: Path, *, last_day
     """
     # The arrays live for milliseconds; the kernel takes longer to find huge pages for them (docs/decisions/0014).
     os.environ.setdefault("NUMPY_MADVISE_HUGEPAGE", "0")
+    # Arrow's own allocator gives memory back after each part and has the kernel clear it anew for the next.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+    with without_looking_for_cycles():
+        return _settle_folder(month, data, out, rulebook, last_day)
+
+
+def _settle_folder(month: Any, data: Path, out: Path, rulebook: Path, last_day: date | None) -> Statement:
     from collector.cli.settle.by_units import settle_parts, whole_segments
     from collector.report.folder import check_out, write_statement
     from collector.settlement.rulebook.load import load_rulebook
@@ -104,7 +111,7 @@ def settle_folder(month: Any, data: Path, out: Path, rulebook: Path, *, last_day
     book = load_rulebook(rulebook)
     out = out.absolute()
     there = next(folder for folder in out.parents if folder.is_dir())
-    with without_looking_for_cycles(), TemporaryDirectory(prefix=f".{out.name}-parts-", dir=there) as aside:
+    with TemporaryDirectory(prefix=f".{out.name}-parts-", dir=there) as aside:
         settled = settle_parts(month, data, book, Path(aside), spread=spread, last_day=last_day)
         if settled is None:
             statement = settle(month, load_folder(data, book), book, spread=spread, last_day=last_day)
