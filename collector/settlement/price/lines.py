@@ -55,7 +55,7 @@ def compute_lines(account: Account) -> list[PricedLine]:
         if not stretches or (rows is not None and not _overlap(rows, [account.case.month.interval])):
             continue
         parts = _parts(account, definition, stretches, rows)
-        found += [_outcome(replace(account, part=part), definition) for part in parts]
+        found += [_outcome(account if part is None else replace(account, part=part), definition) for part in parts]
     return found
 
 
@@ -132,7 +132,8 @@ def _outcome(account: Account, definition: ServiceDef) -> PricedLine:
         high_yuan=high,
     )
     findings = _findings(account, definition, line, draft)
-    line = replace(line, provisional=any(finding.provisional for finding in findings))
+    if any(finding.provisional for finding in findings):
+        line = replace(line, provisional=True)
     determinants = _determinants(account, definition, line, times)
     left = tuple(left_on_table(account, definition, line, determinants[0] if determinants else None))
     return PricedLine(line, determinants, findings, left)

@@ -47,10 +47,13 @@ def put_quarter_hours(facts: Facts, tally: Tally, plan: Values, after: Values) -
     counted = np.add.reduceat(time, first)
     # The time not counted of each quarter hour by reason; of equal times the first reason is named.
     other = np.flatnonzero(~tally.counted & (tally.code != 0))
-    codes, place = np.unique(np.append(0, tally.code[other]), return_inverse=True)
+    code = tally.code[other]
+    codes = np.flatnonzero(np.bincount(np.append(0, code)))
+    place = np.zeros(int(codes[-1]) + 1, dtype=np.int64)
+    place[codes] = np.arange(len(codes))
     time_of = np.zeros((len(first), len(codes)), dtype=np.int64)
-    np.add.at(time_of, (timeline.start[other] // QUARTER_HOUR_MS, place[1:]), length[other])
-    why, most = codes[time_of.argmax(axis=1)].astype(np.int64), time_of.max(axis=1)
+    np.add.at(time_of, (timeline.start[other] // QUARTER_HOUR_MS, place[code]), length[other])
+    why, most = codes[time_of.argmax(axis=1)], time_of.max(axis=1)
     rows = np.flatnonzero((counted > 0) | (most > 0))
     planned = np.add.reduceat(plan.values * time, first)[rows]
     actual = np.add.reduceat(after.values * time, first)[rows]
@@ -152,7 +155,6 @@ def _commands(facts: Facts, scope: Bools, setpoint: Values) -> _Commands | None:
     # The next command of the lane ends one, also if it comes after the lane; so does AGC or the breaker going out. A
     # record that does not tell whether they are in, or which set-point holds, ends what can be said of it.
     end = ~served
-    out = np.append((agc.valid & (agc.values != 1)) | facts.on_of_rows.false, False)
     end[row] = True
     ends = np.append(np.flatnonzero(end), len(rows.lane))
     own = places.inside(row)
@@ -173,7 +175,9 @@ def _commands(facts: Facts, scope: Bools, setpoint: Values) -> _Commands | None:
     apart = np.append(0, np.cumsum(places.gap_ms > (most[cell] if np.ptp(most) else most[0])))
     followed = is_command[following]
     ended = following < reach
-    lost = ended & ~followed & ~out[following]
+    at = np.minimum(following, len(rows.lane) - 1)  # where nothing follows, nothing ended it
+    out = (agc.valid[at] & (agc.values[at] != 1)) | facts.on_of_rows.false[at]
+    lost = ended & ~followed & ~out
     return _Commands(row, last, until, ended & followed, lost, band.values[cell[row]], apart)
 
 
