@@ -12,7 +12,7 @@ import pytest
 from collector.cli.settle.trace_files import TraceFiles
 from collector.report.segments import TRACES, TraceTexts
 
-PARTS = (
+PARTS: tuple[dict[str, bytes], ...] = (
     {"segments": b"a\nb\n", "avc_orders": b"1\n"},
     {},
     {"segments": b"ccc\n"},
