@@ -108,6 +108,17 @@ def test_an_order_paid_in_one_area_may_have_been_used_up_in_the_one_before() -> 
     assert told["jiangsu"] == ("0.00", "0.00", "101400.00", True)
 
 
+def test_what_the_month_before_may_hide_takes_nothing_from_a_certain_start_stop() -> None:
+    # The order begins on 31 May, where the breaker is unknown for an hour; off and on again on 1 June: 260 × 390.
+    case = Case(units=[unit(kind="gas", rated="390")])
+    hidden = [(at(30, month=5), "1"), (at(31, 20, month=5), ""), (at(31, 21, month=5), "1")]
+    for time, on in (*hidden, (at(1, 1), "0"), (at(1, 6), "1")):
+        case.record(time, on_grid=on)
+    case.order("start_stop", at(31, 18, month=5), at(1, 12))
+    assert bounds(case, "gas_start_stop") == ("None", "101400.00", "None")
+    assert not line_of(case.settle(), "gas_start_stop").provisional
+
+
 def test_own_fault_with_lost_records_pays_as_if_on_grid_and_at_most_as_if_off() -> None:
     known, lost = (Case(units=[unit(kind="gas", agc_lower_mw="300", agc_upper_mw="500")]) for _ in range(2))
     for case in (known, lost):
