@@ -19,7 +19,7 @@ def format_fraction(value: Fraction | None, digits: int = QUANTITY_DIGITS) -> st
         return ""
     whole = scaled(value, digits)
     text = f"{whole:0{digits + 1}d}"
-    sign = "-" if value < 0 and whole else ""
+    sign = "-" if value.numerator < 0 and whole else ""  # comparing a Fraction takes longer than all else here
     return f"{sign}{text[:-digits]}.{text[-digits:]}" if digits else sign + text
 
 

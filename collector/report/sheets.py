@@ -151,7 +151,7 @@ def shown(value: Decimal | Fraction | int) -> float:
     """The float a sheet stores, as XLSX has only binary numbers; it shows the same digits as the CSV."""
     if isinstance(value, Fraction):
         size = scaled(value) / 10**QUANTITY_DIGITS  # division of two integers gives the nearest float
-        return -size if value < 0 else size
+        return -size if value.numerator < 0 else size
     return float(value)
 
 

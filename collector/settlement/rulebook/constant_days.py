@@ -99,7 +99,7 @@ def compute_policy(rulebook: Rulebook, register: Register, day: date) -> Policy:
 def scaled(value: Fraction) -> int:
     """Round to a whole number, half away from zero (rules.md section 2)."""
     magnitude = (2 * abs(value.numerator) + value.denominator) // (2 * value.denominator)
-    return magnitude if value >= 0 else -magnitude
+    return magnitude if value.numerator >= 0 else -magnitude
 
 
 class _Dated(Protocol):
