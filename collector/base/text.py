@@ -82,6 +82,18 @@ def join(mark: str, texts: Iterable[str]) -> Text:
     return Text(mark.join(f"{{{name}}}" for name in values), values, _JOINED)
 
 
+_HAN: Final = "[\u4e00-\u9fff]"
+_BRACKETS: Final = re.compile(rf"(?<={_HAN})\(([^()]*)\)|\(([^()]*)\)(?={_HAN})|\(([^()]*{_HAN}[^()]*)\)")
+_MARKS: Final = re.compile(rf"(?<={_HAN}|[）”])([,:;])(?: (?=\S))?|([,:;])(?: )?(?={_HAN})")
+_FULL_WIDTH: Final = {",": "，", ":": "：", ";": "；"}
+
+
+def full_width(chinese: str) -> str:
+    """Chinese with its marks full width, as pages write them; marks between numbers or Latin letters stay."""
+    said = _BRACKETS.sub(lambda found: f"（{found[1] or found[2] or found[3] or ''}）", chinese)
+    return _MARKS.sub(lambda found: _FULL_WIDTH[found[1] or found[2]], said)
+
+
 def both(english: str, chinese: str) -> Text:
     """A text that brings its own Chinese, as one out of a table of codes in two languages does."""
     return Text("{en}", {"en": english, "zh": chinese}, _BOTH)

@@ -7,7 +7,9 @@ import json
 import pickle
 from decimal import Decimal
 
-from collector.base.text import as_data, as_language, both, from_data, into, join, recognise, tr, tr_in
+import pytest
+
+from collector.base.text import as_data, as_language, both, from_data, full_width, into, join, recognise, tr, tr_in
 
 ROWS = tr("{count} rows", count=3)
 STATE, STAGE = tr("State"), tr_in("month", "State")
@@ -71,3 +73,21 @@ def test_a_sentence_in_a_file_is_known_again_by_its_words() -> None:
     assert into(recognise("7 rows", known), "zh") == "共 7 行"
     assert into(recognise("not delivered", known), "zh") == "未提交"
     assert recognise("rows", known) == "rows"
+
+
+@pytest.mark.parametrize(
+    ("half", "full"),
+    [
+        ("启停调峰(燃煤)", "启停调峰（燃煤）"),
+        ("基本调峰下限(MW)", "基本调峰下限（MW）"),
+        ("第十三条(三)", "第十三条（三）"),
+        ("视为已知,不补偿;断路器: 合", "视为已知，不补偿；断路器：合"),
+        ("各省(区)的负荷特性确定,报电监会", "各省（区）的负荷特性确定，报电监会"),
+        ("olga: 角色 没有权限", "olga：角色 没有权限"),
+        ("13(1)-(3), 6(2)", "13(1)-(3), 6(2)"),
+        ("P0, P1 08:30", "P0, P1 08:30"),
+        ("约 1,234.50 元", "约 1,234.50 元"),
+    ],
+)
+def test_marks_beside_chinese_become_full_width_and_others_stay(half: str, full: str) -> None:
+    assert full_width(half) == full

@@ -75,7 +75,7 @@ def open_items(
     if run is None:
         yield OpenItem("no_run", 1, None, tr("not settled yet: no run of the month"), "")
     if missing:
-        text = tr("kinds of input never delivered: {names}", names=", ".join(missing))
+        text = tr("kinds of input never delivered: {names}", names=join(", ", missing))
         yield OpenItem("missing_inputs", len(missing), None, text, "/imports")
     here = "runs" if run is None else f"runs/{run.id}"
     for area in areas:
@@ -112,7 +112,7 @@ def open_items(
 
 def _some(names: Iterable[str], most: int = 5) -> str:
     listed = sorted(names)
-    shown = ", ".join(listed[:most])
+    shown = join(", ", listed[:most])
     return shown if len(listed) <= most else join(" ", (shown, tr("and {count} more", count=len(listed) - most)))
 
 

@@ -18,7 +18,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, func, insert, select
 
 from collector.base.errors import Denied, StoreError
-from collector.base.text import tr
+from collector.base.text import join, tr
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import effective, has_statement, imported, run
 from collector.center.db.tables_month import review, review_event
@@ -388,7 +388,7 @@ def _in_state(connection: Connection, number: int, actor: Actor, *states: Review
     found = lock_review(connection, number, actor=actor)
     if found.state not in states:
         raise StoreError(
-            tr("is {state}; this is for {names}", state=found.state, names=", ".join(states)),
+            tr("is {state}; this is for {names}", state=found.state, names=join(", ", states)),
             subject=tr("review {number}", number=number),
         )
     return found

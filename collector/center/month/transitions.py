@@ -339,11 +339,11 @@ def what_stands_open(connection: Connection, month: Month, run_id: int) -> list[
     found = what_is_not_final(connection, run_id)
     waiting = [review.id for review in all_reviews(connection, month) if review.is_open]
     if waiting:
-        found.append(tr("reviews not done: {numbers}", numbers=", ".join(map(str, waiting))))
+        found.append(tr("reviews not done: {numbers}", numbers=join(", ", map(str, waiting))))
     edition = month_state(connection, month).edition
     lost = [row.plant for row in scheme_rows(connection, run_id, edition) if row.net_yuan and not row.counterparty]
     if lost:
-        found.append(tr("no grid company in the register (settles_with): {plants}", plants=", ".join(lost)))
+        found.append(tr("no grid company in the register (settles_with): {plants}", plants=join(", ", lost)))
     return found
 
 
@@ -423,7 +423,7 @@ def _check_filings(connection: Connection, run_id: int, edition: int) -> None:
     made = set(connection.execute(select(filing.c.name).where(mine)).scalars())
     if missing := [str(name) for name in FilingName if name not in made]:
         raise StoreError(
-            tr("make the filings first: {names} of edition {edition}", names=", ".join(missing), edition=edition),
+            tr("make the filings first: {names} of edition {edition}", names=join(", ", missing), edition=edition),
             subject=tr("run {number}", number=run_id),
         )
 

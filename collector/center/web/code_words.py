@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from collector.base.text import Text, both, into, tr, tr_in
+from collector.base.text import Text, both, full_width, into, tr, tr_in
 from collector.center.operate.inbox.tasks import KIND_WORDS
 from collector.center.people.access import ROLE_WORDS
 from collector.model.quantity import QUANTITIES as MODEL_QUANTITIES
@@ -49,7 +49,7 @@ def code_in_words(table: str, key: str, language: str) -> str:
     if (of_center := globals().get(table)) is not None:
         return str(into(of_center.get(key, key), language))
     chinese, english = report_words.of(getattr(report_words, table), key)
-    return english or chinese if language == "en" else chinese
+    return english or chinese if language == "en" else full_width(chinese)
 
 
 _CAUSES: Final[Mapping[str, Text]] = {

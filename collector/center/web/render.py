@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 import jinja2
 from markupsafe import Markup
 
-from collector.base.text import Text, from_data, into, join
+from collector.base.text import Text, from_data, full_width, into, join
 from collector.center.db.store import CenterStore
 from collector.center.inputs.names import plant_names
 from collector.center.kept_words import in_words
@@ -92,6 +92,8 @@ def environment() -> jinja2.Environment:
         "digits": lambda number: group_digits(str(number)),
         "printable": _printable,
         "join": _joined,
+        "marks": _marked,
+        "full_width": full_width,
         "from_data": from_data,
         "kept": in_words,
         "cause": code_words.cause_words,
@@ -179,6 +181,14 @@ def _said(context: jinja2.runtime.Context, value: Any) -> Any:
 def _printable(context: jinja2.runtime.Context, text: object) -> str:
     said = str(into(text, context["language"]))
     return "".join(c if c.isprintable() else "�" for c in said)
+
+
+@jinja2.pass_context
+def _marked(context: jinja2.runtime.Context, html: str) -> str:
+    """A piece of a page all of whose Chinese is ours, its marks full width."""
+    if context["language"] != "zh":
+        return html
+    return Markup(full_width(html)) if isinstance(html, Markup) else full_width(html)
 
 
 def _joined(texts: Iterable[str], mark: str) -> Text:

@@ -57,6 +57,32 @@ def test_no_page_of_a_worked_month_shows_english(worked: World, who: str) -> Non
                 assert english_in(answer.text) == [], address
 
 
+HALF_WIDTH = re.compile(r"[\u4e00-\u9fff][(),;:]|[),;:(] ?[\u4e00-\u9fff]")
+
+
+def half_width_in(page: str) -> set[str]:
+    """Half-width marks beside Chinese in what is read on a page, with what stands around them."""
+    shown = re.sub(r"(?s)<(script|style|code|pre|textarea)\b.*?</\1>", "|", page)
+    text = html.unescape(re.sub(r"<[^>]+>", "|", shown))
+    return {text[max(found.start() - 12, 0) : found.end() + 12] for found in HALF_WIDTH.finditer(text)}
+
+
+def test_a_half_width_mark_beside_chinese_would_be_found() -> None:
+    assert len(half_width_in("<p>启停调峰(燃煤)，电厂 P0, P1；条款 13(1)-(3)</p>")) == 2
+    assert half_width_in("<p>共 3 行，13(1)、14(2)：说明 (MW)</p>") == set()
+
+
+@pytest.mark.parametrize("who", ["olga", "paul"])
+def test_marks_beside_chinese_are_full_width(worked: World, who: str) -> None:
+    wrong = {}
+    with worked.browser(who, "zh") as browser:
+        for address in [*pages_of_month(worked), *OTHERS]:
+            answer = browser.get(address)
+            if answer.headers.get("content-type", "").startswith("text/html") and (found := half_width_in(answer.text)):
+                wrong[address] = found
+    assert wrong == {}
+
+
 # What a page may show in Latin letters: names of people, plants, units and files, hashes, signs of units and formulas.
 NAMES = {*PEOPLE, *(name.title() for name in PEOPLE), "collector", "test", "li", "English"}
 ALLOWED = re.compile(

@@ -202,4 +202,6 @@ def pages_of_month(world: World) -> list[str]:
         f"{JUNE}/compare?a={world.run_id}&b={world.run_id}",
         f"{JUNE}/what-if",
         f"{JUNE}/running",
+        f"{JUNE}/reviews/new?run={world.run_id}&unit={line.unit}&service={line.service}&day=2026-06-03",
+        *(f"{run}/evidence/{name}" for name in ("findings", "deep_peak", "agc_quarter_hours", "left_on_table")),
     ]

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from collector.base.text import Text, both, join, tr, tr_in
+from collector.base.text import Text, both, full_width, join, tr, tr_in
 from collector.center.runs.month_state import STATE_WORDS
 from collector.center.web.code_words import (
     DECISIONS,
@@ -220,15 +220,16 @@ def _value(name: str, value: Any) -> str:
 
 def _of(name: str, code: str) -> Text:
     chinese, english = report_words.of(_TABLES[name], code)
-    return both(english or code, chinese)
+    return both(english or code, full_width(chinese))
 
 
 def _plain(value: Any) -> str:
     """A value without the marks of JSON."""
     if isinstance(value, Mapping):
-        text = ", ".join(f"{name} {_plain(each)}" for name, each in value.items() if each not in (None, "", [], {}))
+        given = [(name, each) for name, each in value.items() if each not in (None, "", [], {})]
+        text: str = join(", ", (f"{name} {_plain(each)}" for name, each in given))
     elif isinstance(value, list):
-        text = ", ".join(map(_plain, value))
+        text = join(", ", map(_plain, value))
     else:
         text = str(value)
     return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"

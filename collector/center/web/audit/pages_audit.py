@@ -9,7 +9,7 @@ from typing import Annotated, Final
 from litestar import Response
 from litestar.params import QueryParameter
 
-from collector.base.text import join, tr, tr_in
+from collector.base.text import full_width, join, tr, tr_in
 from collector.center.month.decisions import READING, Decision, list_decisions
 from collector.center.operate.metrics import render_metrics
 from collector.center.operate.readiness import why_not_ready
@@ -115,7 +115,7 @@ def decisions_page(ctx: Ctx) -> Page | Response[bytes]:
         reading = readings.get(row.subject) if row.kind == READING else None
         if reading is None or ctx.language != "zh":
             return row
-        return replace(row, outcome=reading.choices_zh.get(row.outcome, row.outcome))
+        return replace(row, outcome=full_width(reading.choices_zh.get(row.outcome, row.outcome)))
 
     rows = [adopted(each) for each in ctx.read(lambda c: list_decisions(c, actor=ctx.actor))[::-1]]
     return list_page(ctx, "decisions.html", _DECISIONS, rows, name="decisions")

@@ -8,7 +8,7 @@ from typing import Final
 from litestar import Response
 
 from collector.base.errors import LinkError, StoreError
-from collector.base.text import said_by, tr, tr_in
+from collector.base.text import join, said_by, tr, tr_in
 from collector.center.people.access import Permission
 from collector.center.receive.asks import ask_again, list_asks
 from collector.center.web.context import Context, Ctx, Page, own_plant
@@ -30,7 +30,7 @@ _COLUMNS: Final = (
     ListColumn("state", tr("State"), "tag", words="ASK_STATES", choose=True, tags={"answered": "good", "open": "warn"}),
     ListColumn("new_batches", tr("New batches"), "digits"),
     ListColumn("repeats", tr("Repeats"), "digits"),
-    ListColumn("gap_reasons", tr("Gap records"), value=lambda row: ", ".join(row["gap_reasons"])),
+    ListColumn("gap_reasons", tr("Gap records"), value=lambda row: join(", ", row["gap_reasons"])),
 )
 
 

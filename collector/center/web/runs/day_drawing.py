@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from collector.base.text import Text, both, join, tr, tr_in
+from collector.base.text import Text, both, full_width, join, tr, tr_in
 from collector.center.runs.run_rows import RegisteredState, UnitDispatch
 from collector.center.runs.stored_run import OpenedRun
 from collector.model.interval import DAY_MS, local_midnight_ms
@@ -225,7 +225,7 @@ def _dispatch(said: UnitDispatch, begin: int) -> list[BlockRow]:
 
 def _said(table: Mapping[str, words.Words], code: str) -> Text:
     chinese, english = words.of(table, code)
-    return both(english or code, chinese) if code != "*" else tr("every service")
+    return both(english or code, full_width(chinese)) if code != "*" else tr("every service")
 
 
 def _kv(volts: int | None) -> str:

@@ -39,7 +39,7 @@ def ask_page(
     opened = opened_for(ctx, month, run)
     lines = [n for n in opened.lines if (n.unit, n.service) == (unit, service) and ctx.actor.may_see(n.plant)]
     if not lines:
-        raise Missing(tr("no such line in this run that you may see"), subject=f"{unit[:64]}/{service[:64]}")
+        raise Missing(tr("no such line in this run that you may see"), subject=tr("unit {unit}", unit=unit[:64]))
     shown = day_of(day) if day else None
     if shown is not None and shown not in opened.month.days:
         raise Missing(tr("no day of {month}", month=opened.month), subject=day)

@@ -17,7 +17,7 @@ from litestar.params import FromPath, QueryParameter
 from sqlalchemy import Connection
 
 from collector.base.errors import Missing
-from collector.base.text import into, tr
+from collector.base.text import full_width, into, tr
 from collector.center.people.access import Actor, Permission
 from collector.center.runs.month_state import visible_run
 from collector.center.runs.run_list import NEVER_DISCLOSED, list_runs
@@ -142,8 +142,8 @@ def _shown(name: str, values: tuple[int, int] | None) -> str:
 
 
 def _words(ctx: Context, table: Any, code: str) -> str:
-    both = report_words.of(table, code)
-    return both[ctx.language == "en"] or both[0]
+    chinese, english = report_words.of(table, code)
+    return english or chinese if ctx.language == "en" else full_width(chinese)
 
 
 # ---- a month ---------------------------------------------------------------------------------------------------------
@@ -225,7 +225,7 @@ def _service_of(run: OpenedRun, unit: str, service: str) -> tuple[list[str], str
     """
     services = list(dict.fromkeys(line.service for line in run.lines_of(unit)))
     if service and service not in services:
-        raise Missing(tr("the run has no such line"), subject=f"{unit}/{service}")
+        raise Missing(tr("the run has no such line"), subject=tr("unit {unit}", unit=unit[:64]))
     return services, service or next(iter(services), "")
 
 

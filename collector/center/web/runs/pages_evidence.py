@@ -15,7 +15,7 @@ from litestar import Response
 from litestar.params import FromPath, QueryParameter
 
 from collector.base.errors import Missing
-from collector.base.text import both, tr
+from collector.base.text import both, full_width, tr
 from collector.center.people.access import Permission
 from collector.center.runs.stored_run import OpenedRun
 from collector.center.web.context import Context, Ctx, Page
@@ -98,6 +98,7 @@ def evidence_page(
 def _column(name: str, index: int, lang: Lang) -> ListColumn:
     """A column of an evidence file: numbers as they are, codes in words; those with few values can be chosen from."""
     title = report_words.say(report_words.of(report_words.COLUMNS, name), lang) or name
+    title = full_width(title) if lang is Lang.ZH else title
     if name in NUMBERS:
         return ListColumn(name, title, "yuan" if name.endswith("_yuan") else "n", value=lambda row: row[index])
     kind, choose = ("plant" if name == "plant" else "text"), name in ("unit", "plant", *report_words.CODED)
@@ -106,10 +107,11 @@ def _column(name: str, index: int, lang: Lang) -> ListColumn:
 
 def _cell(column: str, text: str, lang: Lang) -> str:
     if column == "subject":
-        return subject_words(text)[0 if lang is Lang.ZH else 1]
+        return full_width(subject_words(text)[0]) if lang is Lang.ZH else subject_words(text)[1]
     if _INSTANT.match(text):
         return text[:10] + " " + text[11:].removesuffix("+08:00")
-    return shown_cell(column, text, lang)
+    said = shown_cell(column, text, lang)
+    return full_width(said) if lang is Lang.ZH else said
 
 
 @api_get("/runs/{number:int}/evidence/{name:str}", Permission.SEE_OWN, own=True)

@@ -22,7 +22,7 @@ from litestar import Response
 from litestar.params import FromPath, QueryParameter
 
 from collector.base.errors import Missing, StoreError
-from collector.base.text import into, tr, tr_in
+from collector.base.text import full_width, into, tr, tr_in
 from collector.center.month.review_log import list_reviews
 from collector.center.papers.bills import DIRECTION_WORDS
 from collector.center.papers.plant_tables import PLANT_TABLES
@@ -195,7 +195,8 @@ def told(ctx: Context, findings: Sequence[Finding], lines: Iterable[Line]) -> li
     """Findings, each with its subject and what it says in the reader's language; their codes are in CSV and REST."""
     place = 0 if ctx.language == "zh" else 1
     texts = finding_texts(findings, lines)
-    return [(f, subject_words(f.subject)[place], text[place]) for f, text in zip(findings, texts, strict=True)]
+    rows = [(f, subject_words(f.subject)[place], text[place]) for f, text in zip(findings, texts, strict=True)]
+    return rows if place else [(f, full_width(subject), full_width(text)) for f, subject, text in rows]
 
 
 def lines_seen(ctx: Context, run: OpenedRun) -> list[Line]:
@@ -306,7 +307,7 @@ def line_page(
     plant = unit_of(ctx, run, unit)
     place = partition(of)
     if not any(place in (None, (x.area, x.plant)) for x in run.lines_of(unit) if x.service == service):
-        raise Missing(tr("the run has no such line"), subject=f"{unit}/{service[:64]}")
+        raise Missing(tr("the run has no such line"), subject=tr("unit {unit}", unit=unit[:64]))
     explanation = run.explanation(unit, service, place)
     shown = day_in(run, day)
     segments = explanation.segments
@@ -320,7 +321,7 @@ def line_page(
         e=explanation,
         line=explanation.line,
         rules=[
-            (*(str(into(word, ctx.language)) for word in rule_words(rule)), rule.from_day)
+            (*(full_width(str(into(word, ctx.language))) for word in rule_words(rule)), rule.from_day)
             for rule in explanation.line.rules
         ],
         in_words=lambda unit: str(into(unit_text(unit), ctx.language)),
