@@ -15,13 +15,14 @@ help:  ## this list
 .venv.stamp: SIZE = 400 MB in 120 packages, 1 GB installed
 .venv.demo.stamp: EXTRA = demo
 .venv.demo.stamp: SIZE = 150 MB in 75 packages, 570 MB installed
-.venv.stamp .venv.demo.stamp: pyproject.toml constraints.txt
+.venv.stamp .venv.demo.stamp: pyproject.toml constraints.txt requirements/moto.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version if sys.version_info < (3, 11) else 0)'
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo 'fetching what is not there yet into .venv, at most $(SIZE); minutes on a slow line'
 	@# Until 0.1.0 the distribution had a name that belongs to a stranger on public indexes.
 	@$(BIN)/python -m pip uninstall --quiet --yes collector
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRA)]'
+	@case $(EXTRA) in test) $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement requirements/moto.txt;; esac
 	@touch $@
 
 PREFIX ?= $(HOME)/.local

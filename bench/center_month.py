@@ -90,7 +90,7 @@ class _Listed:
         """The month of a plant; as `month_folder` has its records written."""
         name = f"P{plant + 1:03d}"
         write_lake(records, plant, table)
-        (self._store.lake / name).mkdir(parents=True, exist_ok=True)
+        (self._store.directory / "lake" / name).mkdir(parents=True, exist_ok=True)
         times = table["time"].to_numpy()
         units = table["unit"].cast(pa.string()).to_numpy()
         for unit in np.unique(units).tolist():
@@ -103,7 +103,7 @@ class _Listed:
                 )  # fmt: skip
         for path in sorted(records.glob(f"{name}-*")):
             day = path.name[len(name) + 1 :][:10]
-            target = self._store.lake / name / path.name[len(name) + 1 :]
+            target = self._store.directory / "lake" / name / path.name[len(name) + 1 :]
             data = path.read_bytes()
             path.rename(target)
             begin = day_interval(date.fromisoformat(day))

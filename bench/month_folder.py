@@ -113,7 +113,8 @@ def _write_day(records: Path, plant: int, day: date, rows: pa.Table, place: Arra
         arrays[name] = rows[name]
         arrays[f"{name}_quality"] = pa.array(np.where(missing, Quality.SILENT, Quality.GOOD).astype(np.uint8))
     metadata = {"collector_lake": "1", "plant": _plant(plant), "day": day.isoformat()}
-    path, _ = write_table(pa.table(arrays).replace_schema_metadata(metadata), records, day.isoformat())
+    path, *_ = write_table(pa.table(arrays).replace_schema_metadata(metadata), records, day.isoformat())
+    assert isinstance(path, Path)
     path.rename(records / f"{_plant(plant)}-{path.name}")
 
 

@@ -193,7 +193,7 @@ def _seal(folder: Path) -> tuple[float, float, float, float]:
             seconds.append((time.perf_counter() - start) / FULL_DAYS)
             if processes == 1:
                 after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        size = sum(path.stat().st_size for path in store.lake.rglob("*.parquet"))
+        size = sum(path.stat().st_size for path in (store.directory / "lake").rglob("*.parquet"))
     used_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return seconds[0], seconds[1], used_s / FULL_DAYS, size / (2 * FULL_DAYS * DAY_BATCHES * SECONDS * UNITS)
 

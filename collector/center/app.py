@@ -56,7 +56,8 @@ async def run_center(settings: CenterSettings, clock: Clock | None = None) -> No
     admission = Admission.from_settings(settings, clock)
     signer = wire.load_signing_key(Path(settings.center.signing_key_file)) if settings.center.signing_key_file else None
     state = Path(settings.center.state_dir)
-    with CenterStore.open(state, clock=clock, database_url=settings.center.database_url) as store:
+    url, lake_url = settings.center.database_url, settings.lake.url
+    with CenterStore.open(state, clock=clock, database_url=url, lake_url=lake_url) as store:
         store.claim_receiver()
         plants = {plant.id: (plant.units, plant.gateways) for plant in settings.plant}
         store.write(lambda connection: enrol(connection, plants)).result()

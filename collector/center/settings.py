@@ -7,10 +7,11 @@ The default of every key is here and, in words, in config/center.toml.
 from __future__ import annotations
 
 import ssl
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import Field
 
@@ -69,10 +70,12 @@ class ReceiverSettings(Section):
 class Lake(Section):
     """`[lake]`: sealing of day files. `seal_after_s`: how long a day must have been quiet.
 
+    `url`: an object store that holds the day files, s3://BUCKET/PREFIX?endpoint_override=HOST:PORT; empty: state_dir.
     `seal_processes`: how many seal at once. `keep_superseded_days`: for replaced day files that no run pins.
     `keep_results_days`: for measured results, since their last use by a closing.
     """
 
+    url: str = ""
     seal_after_s: Annotated[float, Field(ge=0, le=86_400)] = 300.0
     check_every_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
     seal_processes: Annotated[int, Field(ge=1, le=64)] = 1
@@ -194,6 +197,11 @@ def _problems(file: str, settings: CenterSettings) -> list[Problem]:
             parse_listen(settings.center.listen)
     except ConfigError as error:
         problems.extend(replace(p, file=file) for p in error.problems)
+    try:
+        if settings.lake.url:
+            parse_lake_url(settings.lake.url)
+    except ConfigError as error:
+        problems.extend(replace(p, file=file) for p in error.problems)
     if bool(settings.web.cert_file) != bool(settings.web.key_file):
         problems.append(Problem(file, 0, "web.key_file", tr("cert_file and key_file belong together: name both")))
     if any(each.address for each in settings.digest.to) and not (settings.digest.smtp_host and settings.digest.sender):
@@ -310,3 +318,40 @@ def parse_listen(text: str) -> tuple[str, int]:
     if not host or not port or "@" in text or "/" in text:
         raise ConfigError([Problem("--listen", 0, "center.listen", tr("expected HOST:PORT, got {text!r}", text=text))])
     return host, port
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectStorePlace:
+    """The place that lake.url names. `root`: bucket and prefix; `options`: how the store is reached."""
+
+    root: str
+    options: Mapping[str, str]
+
+
+_STORE_OPTIONS = ("endpoint_override", "scheme", "region", "tls_ca_file_path")
+
+
+def parse_lake_url(url: str) -> ObjectStorePlace:
+    """Bucket, prefix and options of `s3://BUCKET[/PREFIX][?OPTION=VALUE&…]`.
+
+    Raises:
+        ConfigError: anything else, also credentials: an address is written into logs.
+    """
+    parts = urlsplit(url)
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    message = ""
+    if parts.scheme != "s3" or not parts.netloc or parts.fragment:
+        message = tr(
+            "expected s3://BUCKET/PREFIX?endpoint_override=HOST:PORT, got {url!r}", url=url.partition("@")[2] or url
+        )
+    elif "@" in parts.netloc:
+        message = tr("no credentials here: give them to the process as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+    elif unknown := sorted(options.keys() - set(_STORE_OPTIONS)):
+        message = tr(
+            "unknown option {unknown!r}; expected one of {names}", unknown=unknown[0], names=", ".join(_STORE_OPTIONS)
+        )
+    elif options.get("scheme", "https") not in ("http", "https"):
+        message = tr("scheme is http or https")
+    if message:
+        raise ConfigError([Problem("lake.url", 0, "lake.url", message)])
+    return ObjectStorePlace("/".join(filter(None, (parts.netloc, parts.path.strip("/")))), options)

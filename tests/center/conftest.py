@@ -12,6 +12,7 @@ import pytest
 
 from tests.center import center_batches
 from tests.center.db.postgresql_server import find_programs, plain_url, running_server
+from tests.center.object_store import KEYS, ObjectStore, running_object_store
 
 _numbers = itertools.count(1)
 
@@ -82,3 +83,18 @@ def on_both(request: pytest.FixtureRequest) -> Iterator[None]:
     center_batches.in_use.append(center_batches.Databases(request.getfixturevalue("new_schema_url")))
     yield
     center_batches.in_use.pop()
+
+
+@pytest.fixture(scope="session")
+def object_store_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
+    """A real S3 server, for all tests of this process."""
+    with running_object_store(tmp_path_factory.mktemp("moto") / "moto.log") as server:
+        yield server
+
+
+@pytest.fixture
+def object_store(object_store_server: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
+    """The same, with credentials in the environment as a service has them."""
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    return object_store_server

@@ -103,7 +103,7 @@ def do_expire(folder: Path) -> None:
 
 def do_disclose(folder: Path) -> None:
     with CenterStore.open(folder / "state", clock=FixedClock(JUNE_IS_OVER), create=False) as store:
-        for path in store.lake.glob("*/*"):  # a copied folder has no second names
+        for path in (store.directory / "lake").glob("*/*"):  # a copied folder has no second names
             for own in (store.directory / "runs").glob(f"*/data/records/{record_name(path.parent.name, path.name)}"):
                 if own.stat().st_nlink == 1 and own.stat().st_mode & WRITABLE:
                     own.unlink()

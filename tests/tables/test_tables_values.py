@@ -428,7 +428,7 @@ def test_what_the_center_seals_is_read_back_to_the_same_integers(tmp_path: Path)
         piece("U2", "energy_export_mwh", [1_234_567_890_123, 1, 2], [good, good, good]),
     ]
     day = build_day(pieces, plant="P1", day="2026-03-01")
-    path, sha256 = write_table(day.table, tmp_path / "lake", "2026-03-01")
+    path, sha256, _ = write_table(day.table, tmp_path / "lake", "2026-03-01")
     files: dict[str, str | bytes] = {"records/a.csv": "unit,time\n", f"records/{path.name}": path.read_bytes()}
     inputs = load_folder(make(tmp_path / "data", files))
     rows = rows_of(inputs.records)

@@ -36,6 +36,7 @@ from collector.center.db.damaged import DamagedDatabase, said_if_damaged
 from collector.center.db.engines import make_engine, read_only_url
 from collector.center.db.seals.seal_key import read_key
 from collector.center.db.seals.sealed_rows import RowChanges
+from collector.center.db.storage.lake_place import LakePath, lake_folder
 from collector.center.db.store_version import RESTORING, bring_up_to_date, find_store_id, renew_key
 from collector.center.db.views import begin_view
 
@@ -91,7 +92,9 @@ class _ThreadView(threading.local):
 class CenterStore:
     """The open store of one process. Use as a context manager, or `close` it."""
 
-    def __init__(self, *, engine: Engine, readers: Engine, directory: Path, store_id: str, clock: Clock) -> None:
+    def __init__(
+        self, *, engine: Engine, readers: Engine, directory: Path, store_id: str, clock: Clock, lake_url: str = ""
+    ) -> None:
         self._engine = engine
         self._readers = readers
         self._claim: IO[str] | None = None
@@ -100,16 +103,19 @@ class CenterStore:
         self._asked: Future[object] | None = None
         self._view = _ThreadView()
         self.directory = directory
+        self.lake_url = lake_url
         self.store_id = store_id
         self.clock = clock
         self.health = WriterHealth(clock)
         self.is_read_only = False  # True: nothing can be written, nobody is locked out
 
     @classmethod
-    def open(cls, directory: Path, *, clock: Clock, database_url: str = "", create: bool = True) -> CenterStore:
+    def open(
+        cls, directory: Path, *, clock: Clock, database_url: str = "", lake_url: str = "", create: bool = True
+    ) -> CenterStore:
         """Open the store of a state directory, creating it where allowed, and bring it up to this program's schema.
 
-        The lake is beside the database.
+        The lake is in the state directory, or in the object store that `lake_url` names; nobody asks it here.
 
         Raises:
             StoreError: there is none and `create` is False, it can't be opened, or a newer program made it.
@@ -130,7 +136,9 @@ class CenterStore:
         except (OSError, DBAPIError) as error:
             raise StoreError(tr("can't be opened: {error}", error=error), subject=str(directory)) from error
         engine, readers = (make_engine(url, writing=writing, seal_key=key) for writing in (True, False))
-        store = cls(engine=engine, readers=readers, directory=directory, store_id=store_id, clock=clock)
+        store = cls(
+            engine=engine, readers=readers, directory=directory, store_id=store_id, clock=clock, lake_url=lake_url
+        )
         store.is_read_only = is_read_only and not database_url
         return store
 
@@ -149,9 +157,14 @@ class CenterStore:
             engine.dispose()
 
     @property
-    def lake(self) -> Path:
-        """The folder of the day files."""
-        return self.directory / "lake"
+    def lake(self) -> LakePath:
+        """Where the day files are."""
+        return lake_folder(self.directory, self.lake_url, "lake")
+
+    @property
+    def lake_others(self) -> LakePath:
+        """Where the lists of records are that lost their instant to another one."""
+        return lake_folder(self.directory, self.lake_url, "lake-others")
 
     @property
     def imported(self) -> Path:

@@ -14,6 +14,7 @@ from typing import Final
 
 from collector.base.errors import StoreError
 from collector.base.text import join, tr
+from collector.center.db.storage.lake_place import LakePath, ObjectPath
 from collector.model.interval import format_time
 
 ABSENT: Final = tr("no file")  # shown in place of the hash that was found
@@ -31,14 +32,15 @@ class Altered(StoreError):  # noqa: N818 - a state of the file, as the other err
     difference: str = ""
 
 
-def altered(path: Path, expected: str, found: str) -> Altered:
+def altered(path: LakePath, expected: str, found: str) -> Altered:
     """The error for a file whose hash is not the one in the store."""
     difference = tr(
         "is not the file the store lists: expected SHA-256 {expected}, found {found}", expected=expected, found=found
     )
-    with contextlib.suppress(OSError):
-        changed = format_time(int(path.stat().st_mtime_ns // 1_000_000))
-        difference = tr("{difference}; last changed {time}", difference=difference, time=changed)
+    if isinstance(path, Path):
+        with contextlib.suppress(OSError):
+            changed = format_time(int(path.stat().st_mtime_ns // 1_000_000))
+            difference = tr("{difference}; last changed {time}", difference=difference, time=changed)
     remedy = tr("put this file back from a backup (it has the same place there) and try again")
     message = tr(
         "{difference}. Nothing was computed from it, and what was settled before stands; {remedy}",
@@ -50,13 +52,13 @@ def altered(path: Path, expected: str, found: str) -> Altered:
     return error
 
 
-def check_hash(path: Path, expected: str, found: str) -> None:
+def check_hash(path: LakePath, expected: str, found: str) -> None:
     """Raise `Altered` where the hash of the bytes read is not the listed one."""
     if found != expected:
         raise altered(path, expected, found or ABSENT)
 
 
-def read_verified(path: Path, sha256: str) -> bytes:
+def read_verified(path: LakePath, sha256: str) -> bytes:
     """The bytes of a file, whose hash is `sha256`.
 
     Raises:
@@ -70,7 +72,7 @@ def read_verified(path: Path, sha256: str) -> bytes:
     return data
 
 
-def read_named(path: Path) -> bytes:
+def read_named(path: LakePath) -> bytes:
     """The bytes of a file named by its content: after the last hyphen its name has the first digits of its SHA-256.
 
     Raises:
@@ -85,12 +87,15 @@ def read_named(path: Path) -> bytes:
     return data
 
 
-def verify_file(path: Path, sha256: str) -> None:
+def verify_file(path: LakePath, sha256: str) -> None:
     """Check the hash of a file of any size without keeping its bytes.
 
     Raises:
         Altered: it is another file, or none.
     """
+    if isinstance(path, ObjectPath):
+        read_verified(path, sha256)
+        return
     try:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
@@ -99,13 +104,16 @@ def verify_file(path: Path, sha256: str) -> None:
     check_hash(path, sha256, found)
 
 
-def copy_verified(source: Path, target: Path, sha256: str) -> None:
+def copy_verified(source: LakePath, target: Path, sha256: str) -> None:
     """Copy a file whose hash is `sha256`, or leave nothing. Writing to the copy changes no other file.
 
     Raises:
         Altered: it is another file, or none.
         OSError: the copy can't be written.
     """
+    if isinstance(source, ObjectPath):
+        target.write_bytes(read_verified(source, sha256))
+        return
     digest = hashlib.sha256()
     try:
         file = source.open("rb")

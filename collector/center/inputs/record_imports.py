@@ -17,7 +17,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from itertools import groupby
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +25,7 @@ from sqlalchemy import Connection, delete, select
 import collector.wire as wire
 from collector.base.errors import InvariantBroken, StoreError
 from collector.base.text import tr
+from collector.center.db.storage.lake_place import LakePath
 from collector.center.db.tables_receive import batch_day, store, stream, unit_day
 from collector.center.inputs.conflicts import RowsInConflict
 from collector.center.inputs.imports import Imported, pack, record_import
@@ -53,7 +53,7 @@ def import_records(
     delivered: Delivered,
     file: RecordFile,
     *,
-    lake: Path,
+    lake: LakePath,
     who: str,
     now_ms: int,
     replace: bool,
@@ -79,7 +79,7 @@ def import_records(
     return Imported(number, *result)
 
 
-def undo_records(connection: Connection, number: int, *, lake: Path, now_ms: int) -> None:
+def undo_records(connection: Connection, number: int, *, lake: LakePath, now_ms: int) -> None:
     """Undo an import of records: its days are sealed again without it. The caller has checked that it may be undone.
 
     Raises:
@@ -105,7 +105,7 @@ def undo_records(connection: Connection, number: int, *, lake: Path, now_ms: int
     rewrite_unit_days(connection, keys, kept, now_ms)
 
 
-def _compare(connection: Connection, file: RecordFile, lake: Path) -> UInt8s:
+def _compare(connection: Connection, file: RecordFile, lake: LakePath) -> UInt8s:
     """The verdict on each row: new, the same as the stored record, or in conflict with it."""
     verdicts = np.zeros(len(file.time), dtype=np.uint8)
     for source, day, parts in _met(connection, file, lake):
@@ -116,7 +116,9 @@ def _compare(connection: Connection, file: RecordFile, lake: Path) -> UInt8s:
     return verdicts
 
 
-def _met(connection: Connection, file: RecordFile, lake: Path) -> Iterator[tuple[PlantRecords, str, list[UnitDayRows]]]:
+def _met(
+    connection: Connection, file: RecordFile, lake: LakePath
+) -> Iterator[tuple[PlantRecords, str, list[UnitDayRows]]]:
     """The parts of the file whose units have stored records on the day."""
     for plant, days in groupby(file.days(), key=lambda each: each[0]):
         source = source_of(connection, lake, plant)
@@ -140,7 +142,7 @@ def _stored(stored: wire.UnitColumns, name: str, at: npt.NDArray[np.intp]) -> wi
     return (stored.columns.get(name) or not_carried(len(stored.time_utc_ms))).select(at)
 
 
-def _refuse(connection: Connection, file: RecordFile, verdicts: UInt8s, lake: Path) -> None:
+def _refuse(connection: Connection, file: RecordFile, verdicts: UInt8s, lake: LakePath) -> None:
     """Refuse the rows in conflict.
 
     Raises:
@@ -182,7 +184,7 @@ def _difference(given: wire.UnitColumns, index: int, stored: wire.UnitColumns) -
 
 
 def _commit(
-    connection: Connection, file: RecordFile, verdicts: UInt8s, *, lake: Path, number: int, now_ms: int
+    connection: Connection, file: RecordFile, verdicts: UInt8s, *, lake: LakePath, number: int, now_ms: int
 ) -> None:
     """Journal new and replacing records as one group, so that locks are taken in a receiver's order."""
     journal = RecordJournal(connection, number, now_ms)

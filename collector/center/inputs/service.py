@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, Final
 
 from sqlalchemy import Connection, select
 
 from collector.base.errors import ConfigError, Missing, Problem, StoreError
 from collector.base.text import tr
+from collector.center.db.storage.lake_place import LakePath
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import imported
 from collector.center.inputs.imports import Imported, lock_imports, take_tables, unpack
@@ -117,7 +118,7 @@ def _take_records(
     *,
     actor: Actor,
     replace: bool,
-    lake: Path,
+    lake: LakePath,
     now_ms: int,
 ) -> Imported:
     result = import_records(connection, delivered, file, lake=lake, who=actor.name, now_ms=now_ms, replace=replace)

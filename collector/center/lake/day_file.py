@@ -16,11 +16,10 @@ which mean nothing but make the choice the same in any order of arrival.
 from __future__ import annotations
 
 import hashlib
-import os
+import io
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -29,7 +28,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from collector.base.clock_state import ClockState
-from collector.base.durable import flush
+from collector.center.db.storage.lake_place import LakePath, put_whole
 from collector.center.db.verified import NAMED_DIGITS, read_named, read_verified
 from collector.center.lake.pieces import DAY as DAY
 from collector.center.lake.pieces import HEAD as HEAD
@@ -279,41 +278,36 @@ def _valid(array: pa.Array) -> Bools:
     return np.asarray(array.is_valid().to_numpy(zero_copy_only=False), dtype=np.bool_)
 
 
-def write_table(table: pa.Table, folder: Path, day: str) -> tuple[Path, str]:
-    """Write a file named by its content; it appears whole or not at all. Returns its path and SHA-256.
+def write_table(table: pa.Table, folder: LakePath, day: str) -> tuple[LakePath, str, int]:
+    """Write a file named by its content; it appears whole or not at all. Returns its path, SHA-256 and size.
 
     Raises:
         OSError: the disk refuses.
+        ObjectStoreFault: the object store can't be used.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{day}-{os.getpid()}-{id(table):x}.tmp"
     decimals = [f.name for f in table.schema if pa.types.is_decimal(f.type)]
     integers = [*decimals, "time", "device_time"]
-    try:
-        pq.write_table(
-            table,
-            temporary,
-            compression="zstd",
-            compression_level=5,
-            row_group_size=_ROW_GROUP_ROWS,
-            use_dictionary=[n for n in table.column_names if n not in integers],
-            column_encoding=dict.fromkeys(integers, "DELTA_BINARY_PACKED"),
-            store_decimal_as_integer=True,
-            version="2.6",
-        )
-        sha256 = hashlib.sha256(temporary.read_bytes()).hexdigest()
-        flush(temporary)
-        final = folder / f"{day}-{sha256[:NAMED_DIGITS]}.parquet"
-        temporary.rename(final)
-    finally:
-        temporary.unlink(missing_ok=True)
-    flush(folder)
-    flush(folder.parent)
-    return final, sha256
+    written = io.BytesIO()
+    pq.write_table(
+        table,
+        written,
+        compression="zstd",
+        compression_level=5,
+        row_group_size=_ROW_GROUP_ROWS,
+        use_dictionary=[n for n in table.column_names if n not in integers],
+        column_encoding=dict.fromkeys(integers, "DELTA_BINARY_PACKED"),
+        store_decimal_as_integer=True,
+        version="2.6",
+    )
+    data = written.getvalue()
+    sha256 = hashlib.sha256(data).hexdigest()
+    path = folder / f"{day}-{sha256[:NAMED_DIGITS]}.parquet"
+    put_whole(path, data)
+    return path, sha256, len(data)
 
 
 def read_unit_tables(
-    path: Path, sha256: str = "", *, columns: Sequence[str] | None = None, units: Collection[str] | None = None
+    path: LakePath, sha256: str = "", *, columns: Sequence[str] | None = None, units: Collection[str] | None = None
 ) -> Iterator[tuple[str, pa.Table]]:
     """The rows of a file, unit by unit in the order of their names: the center's only reader of day files.
 
@@ -367,7 +361,7 @@ def _by_unit(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
 
 
 def read_units(
-    path: Path,
+    path: LakePath,
     sha256: str = "",
     *,
     place: int = DAY,
@@ -393,7 +387,7 @@ def read_units(
             yield _unit_columns(unit, table if keep.all() else table.filter(pa.array(keep)), as_delivered=as_delivered)
 
 
-def count_rows(path: Path, sha256: str = "") -> tuple[int, int]:
+def count_rows(path: LakePath, sha256: str = "") -> tuple[int, int]:
     """The number of records of the day itself, and of delivered ones among them. Raises as `read_unit_tables`."""
     count = delivered = 0
     for _, table in read_unit_tables(path, sha256, columns=("place", "cause")):

@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
 
+from collector.center.db.storage.lake_place import LakePath
 from collector.center.lake.day_file import EVER, read_units
 from collector.center.lake.pieces import DAY, HEAD, NOT_CARRIED
 from collector.model.quantity import BY_NAME, QUANTITIES, from_scaled
@@ -42,7 +42,7 @@ class RecordShown:
 
 
 def read_record_table(
-    files: Sequence[tuple[Path, str]],
+    files: Sequence[tuple[LakePath, str]],
     unit: str,
     from_ms: int,
     to_ms: int,

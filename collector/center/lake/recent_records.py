@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Final
 
 from sqlalchemy import Connection, select
 
 from collector.base.errors import StoreError
 from collector.base.text import tr
+from collector.center.db.storage.lake_place import LakePath
 from collector.center.db.tables_receive import unit_day
 from collector.center.lake.pieces import NOT_CARRIED
 from collector.center.lake.stored_records import source_of
@@ -40,7 +40,7 @@ class StoredValue:
 
 
 def stored_values(
-    connection: Connection, lake: Path, plant: str, unit: str, interval: Interval, quantity: str = ""
+    connection: Connection, lake: LakePath, plant: str, unit: str, interval: Interval, quantity: str = ""
 ) -> list[StoredValue]:
     """Every value of a unit (or of one quantity of it) in an interval, by time.
 

@@ -24,6 +24,7 @@ from typing import Final
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from collector.base.clock import Clock, SystemClock
+from collector.center.db.storage.lake_place import LakePath
 from collector.center.db.store import CenterStore, insert_new
 from collector.center.db.tables_quality import substitution
 from collector.center.db.tables_receive import batch_day, enrolled, lake_day, lake_file, unit_day
@@ -63,13 +64,14 @@ def find_stale_days(
     return [StaleDay(r.plant, r.day, int(r.wanted)) for r in rows]
 
 
-def seal_day(store: CenterStore, stale: StaleDay) -> Path:
+def seal_day(store: CenterStore, stale: StaleDay) -> LakePath:
     """Write the file of one day from the journal as it is now, and list it in place of the earlier one.
 
     A batch whose records can't be decoded is put aside and reported, and the day sealed without it.
 
     Raises:
         OSError: the disk refuses.
+        ObjectStoreFault: the object store can't be used; the day stays as it was.
         InvariantBroken: a stored batch can't be read back.
     """
     while True:
@@ -80,7 +82,7 @@ def seal_day(store: CenterStore, stale: StaleDay) -> Path:
             logger.error("%s %s: %s; it is left out and told in the quarantine", stale.plant, stale.day, error)
             now_ms, found = store.clock.now_utc_ms(), error
             store.write(lambda c: set_aside(c, store.lake, stale.plant, found, now_ms=now_ms)).result()  # noqa: B023
-    path, sha256 = write_table(rows.table, store.lake / stale.plant, stale.day)
+    path, sha256, size_bytes = write_table(rows.table, store.lake / stale.plant, stale.day)
     others = ""
     if len(rows.others):
         others = write_table(rows.others, others_folder(store, stale.plant), stale.day)[0].name
@@ -92,13 +94,13 @@ def seal_day(store: CenterStore, stale: StaleDay) -> Path:
         "row_count": rows.day_count,
         "other_count": rows.other_count,
         "others": others,
-        "size_bytes": path.stat().st_size,
+        "size_bytes": size_bytes,
     }
     store.write(lambda connection: _list(connection, path, entry, wanted, store.clock.now_utc_ms())).result()
     return path
 
 
-def set_aside(connection: Connection, lake: Path, plant: str, unreadable: UnreadableBatch, *, now_ms: int) -> None:
+def set_aside(connection: Connection, lake: LakePath, plant: str, unreadable: UnreadableBatch, *, now_ms: int) -> None:
     """Remove a batch from all its days, and list it as refused; its bytes stay in the journal like others'."""
     origin = unreadable.origin
     mine = (batch_day.c.stream_id == unreadable.stream_id) & (batch_day.c.sequence == origin.sequence)
@@ -124,9 +126,9 @@ def set_aside(connection: Connection, lake: Path, plant: str, unreadable: Unread
     keep(connection, refusal, now_ms, Room(0, 1, 1))
 
 
-def others_folder(store: CenterStore, plant: str) -> Path:
+def others_folder(store: CenterStore, plant: str) -> LakePath:
     """The folder of a plant's lists of records that lost their instant to another one."""
-    return store.directory / "lake-others" / plant
+    return store.lake_others / plant
 
 
 def seal_month(
@@ -140,17 +142,17 @@ def seal_month(
         StoreError: there is no store.
     """
     with CenterStore.open(state_dir, clock=clock or SystemClock(), database_url=database_url, create=False) as store:
-        return seal_month_of(store, month)
+        return tuple(path for path in seal_month_of(store, month) if isinstance(path, Path))
 
 
-def seal_month_of(store: CenterStore, month: Month) -> tuple[Path, ...]:
+def seal_month_of(store: CenterStore, month: Month) -> tuple[LakePath, ...]:
     """`seal_month` on an open store."""
     for stale in store.read(lambda connection: find_stale_days(connection, days=month.days)):
         seal_day(store, stale)
     return store.read(lambda connection: list_files(connection, store.lake, month.days))
 
 
-def list_files(connection: Connection, lake: Path, days: Sequence[date]) -> tuple[Path, ...]:
+def list_files(connection: Connection, lake: LakePath, days: Sequence[date]) -> tuple[LakePath, ...]:
     """The current file of each plant and day."""
     wanted = [d.isoformat() for d in days]
     where = lake_file.c.superseded_ms.is_(None) & lake_file.c.day.in_(wanted)
@@ -158,12 +160,12 @@ def list_files(connection: Connection, lake: Path, days: Sequence[date]) -> tupl
     return tuple(lake / r.plant / r.name for r in connection.execute(query))
 
 
-def count_records(files: Iterable[Path]) -> int:
+def count_records(files: Iterable[LakePath]) -> int:
     """Records of the days of these files, heads and tails apart, counted in the files themselves."""
     return sum(count_rows(path)[0] for path in files)
 
 
-def _gather(connection: Connection, lake: Path, plant: str, day: str) -> tuple[int, DayRows]:
+def _gather(connection: Connection, lake: LakePath, plant: str, day: str) -> tuple[int, DayRows]:
     """The day's `wanted` and its rows, from one view of the journal."""
     where = (lake_day.c.plant == plant) & (lake_day.c.day == day)
     wanted = connection.execute(select(lake_day.c.wanted).where(where)).scalar_one()
@@ -189,15 +191,16 @@ def _last_before(connection: Connection, plant: str, day: str) -> list[tuple[str
     return [(r.unit, r.day, int(r.last_ms)) for r in connection.execute(query)]
 
 
-def _list(connection: Connection, path: Path, entry: Mapping[str, object], wanted: int, now_ms: int) -> None:
+def _list(connection: Connection, path: LakePath, entry: Mapping[str, object], wanted: int, now_ms: int) -> None:
     """Make a written file the current one of its day, unless another process sealed a later state meanwhile."""
     where = (lake_day.c.plant == entry["plant"]) & (lake_day.c.day == entry["day"])
     moved = connection.execute(update(lake_day).where(where & (lake_day.c.sealed < wanted)).values(sealed=wanted))
     if not moved.rowcount:
         return
-    if not path.exists():
-        # The same bytes were sealed before, superseded, and removed since we wrote them again. The row is locked as in
-        # retention, so this can't happen after the check; the next round writes the file anew.
+    same = (lake_file.c.plant == entry["plant"]) & (lake_file.c.name == entry["name"])
+    if connection.execute(select(lake_file.c.id).where(same).limit(1)).first() is not None and not path.exists():
+        # The same bytes were sealed once before, superseded, and dropped since we wrote them again. The row is locked
+        # as retention locks it, so this can't happen after the look; the next round writes the file anew.
         raise FileNotFoundError(f"{path} was dropped while it was sealed")
     current = (
         (lake_file.c.plant == entry["plant"]) & (lake_file.c.day == entry["day"]) & lake_file.c.superseded_ms.is_(None)

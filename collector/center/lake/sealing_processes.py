@@ -43,8 +43,8 @@ class SealingProcesses:
     A process takes a second of a core to start, as long as it takes for most days.
     """
 
-    def __init__(self, state_dir: Path, database_url: str, *, processes: int) -> None:
-        self._begins, self._processes = (str(state_dir), database_url), processes
+    def __init__(self, state_dir: Path, database_url: str, lake_url: str, *, processes: int) -> None:
+        self._begins, self._processes = (str(state_dir), database_url, lake_url), processes
         self._pool: ProcessPoolExecutor | None = None
         self._used_s = 0.0
 
@@ -93,22 +93,25 @@ class SealingProcesses:
         return self._pool
 
 
-async def seal_apart(state_dir: Path, database_url: str, days: Sequence[StaleDay], *, processes: int) -> int:
+async def seal_apart(
+    state_dir: Path, database_url: str, days: Sequence[StaleDay], *, processes: int, lake_url: str = ""
+) -> int:
     """Seal these days in separate processes, once; see `SealingProcesses.seal`."""
-    apart = SealingProcesses(state_dir, database_url, processes=processes)
+    apart = SealingProcesses(state_dir, database_url, lake_url, processes=processes)
     try:
         return await apart.seal(days)
     finally:
         await apart.end()
 
 
-def _begin(state_dir: str, database_url: str) -> None:
+def _begin(state_dir: str, database_url: str, lake_url: str) -> None:
     """Prepare a sealing process."""
-    with contextlib.suppress(PermissionError):  # sealing also works where a supervisor forbids this
+    with contextlib.suppress(PermissionError):  # where a supervisor forbids it, sealing goes on all the same
         os.nice(NICENESS)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the receiver's process ends us
     end_with_parent()
-    _opened.append(CenterStore.open(Path(state_dir), clock=SystemClock(), database_url=database_url, create=False))
+    where = {"database_url": database_url, "lake_url": lake_url}
+    _opened.append(CenterStore.open(Path(state_dir), clock=SystemClock(), **where, create=False))
 
 
 def end_with_parent() -> None:

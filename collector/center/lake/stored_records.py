@@ -12,7 +12,6 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -20,6 +19,7 @@ from sqlalchemy import Connection, select
 import collector.wire as wire
 from collector.base.errors import Garbled, InvariantBroken
 from collector.base.text import tr
+from collector.center.db.storage.lake_place import LakePath
 from collector.center.db.tables_receive import batch, batch_day, enrolled, lake_file, payload, stream
 from collector.center.lake.day_file import FILE_RANK, choose, read_units
 from collector.center.lake.pieces import DAY, Origin, Piece, clip
@@ -40,7 +40,7 @@ class UnreadableBatch(InvariantBroken):
         self.origin, self.stream_id, self.parts = origin, stream_id, parts
 
 
-def source_of(connection: Connection, lake: Path, plant: str) -> PlantRecords:
+def source_of(connection: Connection, lake: LakePath, plant: str) -> PlantRecords:
     """The reader of a plant's records, by the present order of its gateways."""
     text = connection.execute(select(enrolled.c.gateways).where(enrolled.c.plant == plant)).scalar()
     ranks = {gateway: rank for rank, gateway in enumerate(json.loads(text) if text else [])}
@@ -52,7 +52,7 @@ class PlantRecords:
     """One plant's records as one connection sees them. `ranks`: the place of each gateway in the plant's order."""
 
     connection: Connection
-    lake: Path
+    lake: LakePath
     plant: str
     ranks: Mapping[str, int]
 

@@ -97,7 +97,9 @@ def _run_files(store: CenterStore) -> Iterator[str]:
         for part, kind in ((DATA, "inputs"), (STATEMENT, "files")):
             listed = manifest.get(kind, {})
             for name, sha256 in listed.items():
-                if not (name.startswith("records/") and (is_backup or row.kind == RUNNING)):
+                # In an object store they are the lake's own, looked at there, but for those of disclosed runs.
+                is_apart = is_backup or row.kind == RUNNING or (store.lake_url and not (folder / part / name).exists())
+                if not (name.startswith("records/") and is_apart):
                     yield from _altered(folder / part / name, sha256, tr("run {number}", number=row.id))
             for path in _files_in(folder / part):
                 inside = path.relative_to(folder / part).as_posix()

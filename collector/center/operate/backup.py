@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, exists, select, update
+from sqlalchemy import Connection, exists, func, select, update
 from sqlalchemy.exc import DBAPIError
 
 from collector.base.clock import Clock
@@ -34,6 +34,7 @@ from collector.base.errors import StoreError
 from collector.base.text import as_data, from_data, tr
 from collector.center.db.engines import make_engine
 from collector.center.db.seals.seal_key import KEY_FILE
+from collector.center.db.storage.lake_place import LakePath, lake_folder, put_whole
 from collector.center.db.store import CenterStore
 from collector.center.db.store_copy import copy_tables
 from collector.center.db.store_version import (
@@ -57,6 +58,7 @@ from collector.center.runs.run_list import link_records, record_name, runs_folde
 DATABASE: Final = "center.sqlite"
 _MARK: Final = "restored.json"
 DATA: Final = "data"
+_OF_LAKE: Final = ("lake", "lake-others")
 logger: Final = logging.getLogger("collector.center.operate.backup")
 Note = Callable[[int, int], None]  # bytes done, of how many
 _RESTORE: Final = Actor.at_command_line("restore")
@@ -116,9 +118,14 @@ def create_backup(store: CenterStore, target: Path, note: Note = _say_nothing) -
 
 def _size_of(store: CenterStore) -> int:
     """About how many bytes there are to be copied."""
-    folders = (store.lake, store.imported, store.directory / "lake-others", runs_folder(store.directory))
+    folders = [store.imported, runs_folder(store.directory)]
+    folders += [folder for folder in (store.lake, store.lake_others) if isinstance(folder, Path)]
     files = [path for folder in folders for path in folder.rglob("*") if "records" not in path.parts]
-    return sum(path.stat().st_size for path in (store.directory / DATABASE, *files) if path.is_file())
+    size = sum(path.stat().st_size for path in (store.directory / DATABASE, *files) if path.is_file())
+    if store.lake_url:
+        query = select(func.sum(lake_file.c.size_bytes)).where(lake_file.c.dropped_ms.is_(None))
+        size += int(store.read(lambda c: c.execute(query).scalar()) or 0)
+    return size
 
 
 def _fill_backup(store: CenterStore, target: Path, progress: _Progress) -> int:
@@ -133,7 +140,8 @@ def _fill_backup(store: CenterStore, target: Path, progress: _Progress) -> int:
         anchor = copy.read(anchor_of)
     altered: list[str] = []
     count = _copy_lake(store, target, altered, progress)
-    for folder in (Path("lake-others"), *(Path("runs") / name for name in _run_folders(store, target))):
+    _copy_others(store, target)
+    for folder in (Path("runs") / name for name in _run_folders(store, target)):
         for source in sorted((store.directory / folder).rglob("*")):
             inside = source.relative_to(store.directory)
             # The records of a run are links into the lake, which is here already; a restore makes them again.
@@ -176,11 +184,13 @@ def what_is_altered(backup: Path) -> list[str]:
 
 
 def restore_backup(
-    backup: Path, state: Path, *, clock: Clock, database_url: str = "", note: Note = _say_nothing
+    backup: Path, state: Path, *, clock: Clock, database_url: str = "", lake_url: str = "", note: Note = _say_nothing
 ) -> str:
     """Make a state directory of a backup, and the PostgreSQL store where one is named; returns the new store id.
 
     `note` hears how far it is.
+
+    `lake_url`: the object store that the day files go to; what it has already under a name is the same file.
 
     Raises:
         StoreError: the backup is damaged or incomplete, or the state or the store exists already.
@@ -196,7 +206,7 @@ def restore_backup(
                 tr("not empty: a restore never writes over a store; move it away first"), subject=str(state)
             )
         size = sum((backup / name).stat().st_size for name in manifest["files"] if (backup / name).is_file())
-        store_id = _fill_whole(part, backup, manifest, clock, database_url, _Progress(note, size))
+        store_id = _fill_whole(part, backup, manifest, clock, database_url, lake_url, _Progress(note, size))
     for path in part.glob(f"{DATABASE}*") if database_url else ():
         path.unlink()
     # Until this folder is gone, other programs refuse the state; after a kill, a retry continues from here.
@@ -211,7 +221,13 @@ def restore_backup(
 
 
 def _fill_whole(
-    part: Path, backup: Path, manifest: Mapping[str, Any], clock: Clock, database_url: str, progress: _Progress
+    part: Path,
+    backup: Path,
+    manifest: Mapping[str, Any],
+    clock: Clock,
+    database_url: str,
+    lake_url: str,
+    progress: _Progress,
 ) -> str:
     """Check what can be checked before anything is copied, then fill the folder; a failure leaves nothing of it."""
     for name, sha256 in manifest["files"].items():
@@ -224,7 +240,7 @@ def _fill_whole(
         _refuse_unless_empty(database_url)
     was_there = part.parent.exists()
     try:
-        return _fill_state(part, backup, manifest, clock, database_url, progress)
+        return _fill_state(part, backup, manifest, clock, database_url, lake_url, progress)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         if not was_there:
@@ -234,16 +250,25 @@ def _fill_whole(
 
 
 def _fill_state(
-    part: Path, backup: Path, manifest: Mapping[str, Any], clock: Clock, database_url: str, progress: _Progress
+    part: Path,
+    backup: Path,
+    manifest: Mapping[str, Any],
+    clock: Clock,
+    database_url: str,
+    lake_url: str,
+    progress: _Progress,
 ) -> str:
     """Everything of a restore but its last step: the folder whole on the disk, the database filled."""
     if part.exists():  # what a killed try left; of another user it can't go, and the error says whose it is
         shutil.rmtree(part)
     for name in manifest["files"]:
-        (_copy_secret if name == KEY_FILE else _copy)(backup / name, part / name)
+        if lake_url and Path(name).parts[0] in _OF_LAKE:
+            _upload(backup / name, name, lake_url)
+        else:
+            (_copy_secret if name == KEY_FILE else _copy)(backup / name, part / name)
         progress.passed(backup / name)
-    with CenterStore.open(part, clock=clock, create=False) as store:
-        for folder, plant, name in store.read(_pinned):
+    with CenterStore.open(part, clock=clock, lake_url=lake_url, create=False) as store:
+        for folder, plant, name in [] if lake_url else store.read(_pinned):
             link_records(part / "runs" / folder / DATA, [part / "lake" / plant / name])
         for words in own_disclosed(store):
             logger.warning("%s", words)
@@ -254,6 +279,15 @@ def _fill_state(
         if database_url:
             store.read(lambda connection: _fill_database(connection, database_url))
     return store_id
+
+
+def _upload(source: Path, name: str, lake_url: str) -> None:
+    """Put a file of the lake into an object store; a file damaged in the backup replaces nothing that is there."""
+    top, plant, file = Path(name).parts
+    target, data = lake_folder(Path(), lake_url, top) / plant / file, source.read_bytes()
+    is_named_so = hashlib.sha256(data).hexdigest().startswith(source.stem.rpartition("-")[2])
+    if is_named_so or not target.exists():
+        put_whole(target, data)
 
 
 def _filled_before(part: Path, backup: Path, database_url: str) -> str | None:
@@ -317,7 +351,7 @@ def _copy_lake(store: CenterStore, target: Path, altered: list[str], progress: _
     with CenterStore.open(target, clock=store.clock, create=False) as copy:
         listed = copy.read(_listed)
         for plant, name, sha256 in listed:
-            sources = [store.lake / plant / name, *_own_copies(store, copy, plant, name)]
+            sources: list[LakePath] = [store.lake / plant / name, *_own_copies(store, copy, plant, name)]
             if _save(sources, target / "lake" / plant / name, sha256, altered):
                 progress.passed(target / "lake" / plant / name)
             elif not copy.write(
@@ -332,6 +366,15 @@ def _copy_lake(store: CenterStore, target: Path, altered: list[str], progress: _
     return len(listed)
 
 
+def _copy_others(store: CenterStore, target: Path) -> None:
+    """The lists of records that lost their instant, as far as they are there; `center check` names one that is not."""
+    query = select(lake_file.c.plant, lake_file.c.others).where(lake_file.c.others != "").distinct()
+    with CenterStore.open(target, clock=store.clock, create=False) as copy:
+        for plant, name in copy.read(lambda c: c.execute(query).all()):
+            with contextlib.suppress(FileNotFoundError):
+                put_whole(copy.lake_others / plant / name, (store.lake_others / plant / name).read_bytes())
+
+
 def _own_copies(store: CenterStore, copy: CenterStore, plant: str, name: str) -> Iterator[Path]:
     """Copies of a day file in the folders of runs that pin it: after a disclosure these are files of their own."""
     same = (run_file.c.plant == plant) & (run_file.c.name == name)
@@ -340,10 +383,10 @@ def _own_copies(store: CenterStore, copy: CenterStore, plant: str, name: str) ->
         yield runs_folder(store.directory) / folder / DATA / "records" / record_name(plant, name)
 
 
-def _save(sources: Iterable[Path], target: Path, sha256: str, altered: list[str]) -> bool:
+def _save(sources: Iterable[LakePath], target: Path, sha256: str, altered: list[str]) -> bool:
     """Copy the first file with the right hash; else the first that exists, reported in `altered`. False: none."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    damaged: tuple[Path, Altered] | None = None
+    damaged: tuple[LakePath, Altered] | None = None
     for source in sources:
         try:
             copy_verified(source, target, sha256)
@@ -354,7 +397,7 @@ def _save(sources: Iterable[Path], target: Path, sha256: str, altered: list[str]
             return True
     if damaged is None:
         return False
-    shutil.copyfile(damaged[0], target)
+    target.write_bytes(damaged[0].read_bytes())
     altered.append(damaged[1].difference)
     return True
 
@@ -366,7 +409,7 @@ def _run_folders(store: CenterStore, target: Path) -> Sequence[str]:
         return copy.read(lambda c: c.execute(query).scalars().all())
 
 
-def _not_there(path: Path) -> StoreError:
+def _not_there(path: LakePath) -> StoreError:
     return StoreError(tr("listed and not there; `collector center check` says more"), subject=str(path))
 
 

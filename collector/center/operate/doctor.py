@@ -26,6 +26,7 @@ from collector.base.errors import ConfigError
 from collector.base.text import Text, join, tr
 from collector.center.db.seals.seal_key import KEY_FILE
 from collector.center.db.seals.sealed_rows import altered_rows
+from collector.center.db.storage.lake_place import LakePath, ObjectStoreFault
 from collector.center.db.store import READ_ONLY, CenterStore
 from collector.center.db.tables_quality import finding, plant_key, validated_day
 from collector.center.db.tables_receive import lake_day, quarantine
@@ -116,9 +117,12 @@ def _anchors(settings: CenterSettings) -> Iterator[Complaint]:
         yield Complaint("warning", name, tr("holds no anchors"), remedy)
 
 
-def _lake(lake: Path) -> Iterator[Complaint]:
+def _lake(lake: LakePath) -> Iterator[Complaint]:
     try:
         require_usable(lake)
+    except ObjectStoreFault as error:
+        remedy = join("; ", (error.remedy, tr("records are taken meanwhile, and no day is sealed or settled")))
+        yield Complaint("error", str(lake), tr("the object store {reason}", reason=error.reason), remedy)
     except OSError as error:
         remedy = tr("no day is sealed or settled meanwhile; `mount`, dmesg and the folder's owner say why not")
         yield Complaint("error", str(lake), tr("can't be read: {strerror}", strerror=error.strerror), remedy)

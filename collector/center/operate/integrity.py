@@ -12,6 +12,7 @@ from collector.base.text import tr
 from collector.center.db.schema_check import check_schema
 from collector.center.db.seals.seal_key import find_altered_key
 from collector.center.db.seals.sealed_rows import check_rows
+from collector.center.db.storage.lake_place import LakePath, lake_folder
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import run_file
 from collector.center.db.tables_receive import batch_day, lake_day, lake_file, payload, unit_day
@@ -25,7 +26,9 @@ from collector.center.runs.measuring.result_table import find_altered_results
 
 def check_store(store: CenterStore) -> list[str]:
     """Every problem found, in words; empty where there is none. Safe beside a running center."""
-    return store.read(lambda connection: [*check_database(connection), *check_files(connection, store.directory)])
+    return store.read(
+        lambda connection: [*check_database(connection), *check_files(connection, store.directory, store.lake_url)]
+    )
 
 
 def check_database(connection: Connection) -> Iterator[str]:
@@ -37,17 +40,17 @@ def check_database(connection: Connection) -> Iterator[str]:
     yield from _results(connection)
 
 
-def check_files(connection: Connection, directory: Path) -> Iterator[str]:
+def check_files(connection: Connection, directory: Path, lake_url: str = "") -> Iterator[str]:
     """Check the hash of every file that the database lists; files of runs are checked by `books_integrity`."""
     if (words := find_altered_key(connection, directory)) is not None:
         yield words
-    yield from _files(connection, directory / "lake")
+    yield from _files(connection, lake_folder(directory, lake_url, "lake"))
     yield from _imports(connection, directory / "imported")
-    yield from _others(connection, directory)
+    yield from _others(connection, lake_folder(directory, lake_url, "lake-others"))
     yield from _kept(connection, directory)
 
 
-def _files(connection: Connection, lake: Path) -> Iterator[str]:
+def _files(connection: Connection, lake: LakePath) -> Iterator[str]:
     """Check the hash of every listed day file; a sealed day must have as many records as the journal got for it."""
     received = select(unit_day.c.plant, unit_day.c.day, func.sum(unit_day.c.received).label("n"))
     counts = {
@@ -118,12 +121,12 @@ def _database(connection: Connection) -> Iterator[str]:
         )
 
 
-def _others(connection: Connection, directory: Path) -> Iterator[str]:
+def _others(connection: Connection, folder: LakePath) -> Iterator[str]:
     """Check the list of records that lost their instant, for every current day file that names one."""
     current = lake_file.c.superseded_ms.is_(None) & (lake_file.c.others != "")
     for row in connection.execute(select(lake_file.c.plant, lake_file.c.others).where(current)):
         try:
-            read_named(directory / "lake-others" / row.plant / row.others)
+            read_named(folder / row.plant / row.others)
         except Altered as error:
             yield error.difference
 

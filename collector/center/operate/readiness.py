@@ -16,7 +16,6 @@ import urllib.error
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from pathlib import Path
 from ssl import CERT_NONE, create_default_context
 from typing import Any, Final
 
@@ -25,6 +24,7 @@ from sqlalchemy.exc import DBAPIError
 
 from collector.base.errors import StoreError
 from collector.base.text import tr
+from collector.center.db.storage.lake_place import LakePath, ObjectPath, ObjectStoreFault
 from collector.center.db.store import CenterStore
 from collector.center.db.store_version import store_id_of
 from collector.center.db.tables_quality import alarm
@@ -60,6 +60,8 @@ def why_not_ready(store: CenterStore, *, answer_s: float = ANSWER_S) -> list[str
         if free < FULL_BYTES:
             found.append(tr("the disk is full: {free:.1f} MB free", free=free / 1e6))
         require_usable(store.lake)
+    except ObjectStoreFault as error:
+        found.append(tr("{lake}: {reason}; {remedy}", lake=error.subject, reason=error.reason, remedy=error.remedy))
     except OSError as error:
         found.append(tr("{file} can't be used: {strerror}", file=error.filename, strerror=error.strerror))
     try:
@@ -72,12 +74,16 @@ def why_not_ready(store: CenterStore, *, answer_s: float = ANSWER_S) -> list[str
     return found
 
 
-def require_usable(lake: Path) -> None:
+def require_usable(lake: LakePath) -> None:
     """Check that the lake, where there is one yet, can be read and written.
 
     Raises:
         OSError: it can't.
+        ObjectStoreFault: it does not.
     """
+    if isinstance(lake, ObjectPath):
+        lake.probe()
+        return
     with suppress(FileNotFoundError), os.scandir(lake):
         if not os.access(lake, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(lake))

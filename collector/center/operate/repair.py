@@ -9,7 +9,6 @@ the old one stay as they are. The links of runs to the file get the new bytes to
 from __future__ import annotations
 
 import hashlib
-import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +19,11 @@ from sqlalchemy import Connection, select, update
 from collector.base.durable import READ_ONLY, flush, folder_held
 from collector.base.errors import StoreError
 from collector.base.text import tr
+from collector.center.db.storage.lake_place import LakePath, ObjectPath, put_whole
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import run, run_file
 from collector.center.db.tables_receive import lake_day, lake_file
-from collector.center.db.verified import ABSENT, Altered, copy_verified, verify_file
+from collector.center.db.verified import ABSENT, Altered, read_verified, verify_file
 from collector.center.lake.seal import StaleDay, seal_day
 from collector.center.lake.stored_records import source_of
 from collector.center.people import audit, four_eyes
@@ -40,7 +40,7 @@ JOURNAL: Final = "journal"
 class Repaired:
     """The result of a repair. `before`, `after`: SHA-256 of the file as found, and as it is now."""
 
-    path: Path
+    path: LakePath
     expected: str
     before: str
     after: str
@@ -102,7 +102,7 @@ def approve_repair(store: CenterStore, number: int, *, actor: Actor) -> Repaired
     if said["source"] == JOURNAL:
         path = _seal_again(store, plant, day)
     else:
-        _put_back(Path(said["source"]) / "lake" / plant / path.name, path, sha256)
+        put_whole(path, read_verified(Path(said["source"]) / "lake" / plant / path.name, sha256))
     after = _hash_of(path)
     with folder_held(runs_folder(store.directory)):
         _renew_links(store, plant, path)
@@ -123,7 +123,7 @@ def _was_cut_off(connection: Connection, proposed: four_eyes.Proposal, actor: Ac
     return not any(each["action"] == DONE and each["detail"]["proposal"] == proposed.id for each in entries)
 
 
-def _current(connection: Connection, store: CenterStore, plant: str, day: str) -> tuple[Path, str]:
+def _current(connection: Connection, store: CenterStore, plant: str, day: str) -> tuple[LakePath, str]:
     where = (lake_file.c.plant == plant) & (lake_file.c.day == day) & lake_file.c.superseded_ms.is_(None)
     row = connection.execute(select(lake_file.c.name, lake_file.c.sha256).where(where)).one_or_none()
     if row is None:
@@ -131,15 +131,14 @@ def _current(connection: Connection, store: CenterStore, plant: str, day: str) -
     return store.lake / plant / row.name, str(row.sha256)
 
 
-def _hash_of(path: Path) -> str:
+def _hash_of(path: LakePath) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:
         return ABSENT
 
 
-def _seal_again(store: CenterStore, plant: str, day: str) -> Path:
+def _seal_again(store: CenterStore, plant: str, day: str) -> LakePath:
     same = (lake_day.c.plant == plant) & (lake_day.c.day == day)
 
     def want(connection: Connection) -> int:
@@ -149,19 +148,7 @@ def _seal_again(store: CenterStore, plant: str, day: str) -> Path:
     return seal_day(store, StaleDay(plant, day, store.write(want).result()))
 
 
-def _put_back(source: Path, path: Path, sha256: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        copy_verified(source, temporary, sha256)
-        flush(temporary)
-        temporary.rename(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    flush(path.parent)
-
-
-def _renew_links(store: CenterStore, plant: str, path: Path) -> None:
+def _renew_links(store: CenterStore, plant: str, path: LakePath) -> None:
     """Give runs that pin this file its new bytes, where theirs differ.
 
     A run with files of its own, as after a disclosure, gets a new file of its own.
@@ -171,12 +158,17 @@ def _renew_links(store: CenterStore, plant: str, path: Path) -> None:
     sha256 = _hash_of(path)
     for folder in store.read(lambda c: c.execute(query).scalars().all()):
         inside = runs_folder(store.directory) / folder / "data" / "records" / record_name(plant, path.name)
+        if isinstance(path, ObjectPath) and not inside.exists():
+            continue  # it reads the lake's own
         try:
             verify_file(inside, sha256)
         except Altered:
             is_own = not inside.exists() or not inside.stat().st_mode & stat.S_IWUSR
             inside.unlink(missing_ok=True)
-            link_file(path, inside)
+            if isinstance(path, ObjectPath):
+                put_whole(inside, read_verified(path, sha256))
+            else:
+                link_file(path, inside)
             if is_own:
                 copy_in_place(inside, sha256)
                 inside.chmod(READ_ONLY)

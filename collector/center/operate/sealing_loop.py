@@ -10,6 +10,7 @@ from typing import Final
 from sqlalchemy.exc import DBAPIError
 
 from collector.center.db.damaged import DamagedDatabase
+from collector.center.db.storage.lake_place import ObjectStoreFault
 from collector.center.db.store import CenterStore
 from collector.center.inputs.stored_rows import remove_strays
 from collector.center.lake.retention import drop_old_payloads, drop_superseded_files, drop_unused_results
@@ -27,14 +28,14 @@ logger: Final = logging.getLogger("collector.center.operate.sealing_loop")
 async def keep_sealing(store: CenterStore, settings: CenterSettings) -> None:
     """Do the background work every `check_every_s`, until cancelled; waits for a database that is unreachable."""
     url, lake = settings.center.database_url, settings.lake
-    sealing = SealingProcesses(store.directory, url, processes=lake.seal_processes)
+    sealing = SealingProcesses(store.directory, url, store.lake_url, processes=lake.seal_processes)
     try:
         await asyncio.to_thread(_make_own, store)
         while True:
             await asyncio.sleep(lake.check_every_s)
             try:
                 await _look_after(store, lake, settings.runs, sealing)
-            except (DBAPIError, DamagedDatabase, OSError) as error:
+            except (DBAPIError, DamagedDatabase, ObjectStoreFault, OSError) as error:
                 logger.error("not looked after: %s", error)
     finally:
         await sealing.end()

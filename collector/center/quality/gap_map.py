@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from sqlalchemy import Connection, select
 
+from collector.center.db.storage.lake_place import LakePath
 from collector.center.db.tables_receive import gap, lake_file, unit_day
 from collector.center.lake.day_file import read_units
 from collector.center.lake.pieces import NOT_CARRIED, UnitColumns
@@ -112,7 +112,7 @@ def list_gaps(connection: Connection, interval: Interval, *, plant: str = "", un
 
 
 def find_gaps(
-    connection: Connection, lake: Path, unit: str, plant: str, day: date, *, now_ms: int, hold_limit_s: int
+    connection: Connection, lake: LakePath, unit: str, plant: str, day: date, *, now_ms: int, hold_limit_s: int
 ) -> list[Gap]:
     """Every stretch of a unit's day without a usable value, per quantity, from the sealed file, by time.
 

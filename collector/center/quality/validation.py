@@ -13,7 +13,6 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -21,6 +20,7 @@ import numpy.typing as npt
 from sqlalchemy import Connection, and_, func, insert, or_, select, update
 
 from collector.base.errors import RuleError
+from collector.center.db.storage.lake_place import LakePath, ObjectPath
 from collector.center.db.store import CenterStore, insert_new
 from collector.center.db.tables_quality import finding, validated_day
 from collector.center.db.tables_receive import lake_file
@@ -47,7 +47,7 @@ Int64s = npt.NDArray[np.int64]
 PolicyOf = Callable[[Register, date], DataPolicy]
 
 
-def validate_day(store: CenterStore, plant: str, day: str, path: Path, sha256: str, *, policy_of: PolicyOf) -> int:
+def validate_day(store: CenterStore, plant: str, day: str, path: LakePath, sha256: str, *, policy_of: PolicyOf) -> int:
     """Check one sealed day file and store the findings; returns the number of open findings of the day.
 
     Raises:
@@ -108,7 +108,13 @@ def list_findings(
 
 
 def find_in_file(
-    path: Path, sha256: str, day: date, register: Register, policy_of: PolicyOf, *, others: Path | None = None
+    path: LakePath,
+    sha256: str,
+    day: date,
+    register: Register,
+    policy_of: PolicyOf,
+    *,
+    others: LakePath | None = None,
 ) -> list[Implausibility]:
     """The implausible values of one day file. `others`: the records that lost an instant to those of the file."""
     policy, interval = policy_of(register, day), day_interval(day)
@@ -121,7 +127,7 @@ def find_in_file(
     return found + (_conflicts(path, sha256, others) if others else [])
 
 
-def _conflicts(path: Path, sha256: str, others: Path) -> list[Implausibility]:
+def _conflicts(path: LakePath, sha256: str, others: LakePath) -> list[Implausibility]:
     """Records of one unit and instant with different values: one finding per unit and quantity.
 
     A standby gateway that recorded the same is no conflict; only values that are both usable are compared.
@@ -158,9 +164,11 @@ def _others_of(store: CenterStore, plant: str, day: str) -> str:
     found = store.read(lambda c: c.execute(query).one_or_none())
     if found is None or found.others is not None or not found.other_count:
         return "" if found is None else found.others or ""
-    # Sealed by a program that did not record the name: take the latest list of this length; a restore may equal all
-    # times.
-    files = list(others_folder(store, plant).glob(f"{day}-*.parquet"))
+    # Sealed by a program that did not write it down: the latest with so many, as a restore may have given all one time.
+    folder = others_folder(store, plant)
+    if isinstance(folder, ObjectPath):
+        return ""  # nothing is listed in an object store
+    files = list(folder.glob(f"{day}-*.parquet"))
     files.sort(key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True)
     return next((path.name for path in files if count_records([path]) == found.other_count), "")
 

@@ -27,6 +27,7 @@ from sqlalchemy import Connection, and_, func, or_, select
 from collector.base.errors import StoreError
 from collector.base.text import tr
 from collector.center.db.seals.sealed_rows import require_rows
+from collector.center.db.storage.lake_place import LakePath, ObjectPath
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import imported
 from collector.center.db.tables_receive import lake_day, lake_file, unit_day
@@ -55,7 +56,7 @@ class PinnedFile:
     plant: str
     day: str
     name: str
-    path: Path
+    path: LakePath
     sha256: str
 
     @property
@@ -178,12 +179,16 @@ def lay_out_folder(
 def link_pinned(pinned: Sequence[PinnedFile], target: Path) -> None:
     """Link day files under records/ of a settlement folder. Their reader verifies them.
 
+    Those in an object store stay there; `run_list.record_place` says where each is.
+
     Raises:
         Altered: a file is missing.
     """
     records = target / "records"
     records.mkdir(parents=True, exist_ok=True)
     for file in pinned:
+        if isinstance(file.path, ObjectPath):
+            continue
         try:
             link_file(file.path, records / file.record_name)
         except FileNotFoundError as error:

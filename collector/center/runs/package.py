@@ -22,6 +22,7 @@ from sqlalchemy import Connection
 
 from collector.base.errors import StoreError
 from collector.base.text import tr
+from collector.center.db.storage.lake_place import LakePath, on_disk
 from collector.center.db.store import CenterStore
 from collector.center.db.verified import ABSENT, altered, check_hash
 from collector.center.people import audit
@@ -127,8 +128,10 @@ def build_package(store: CenterStore, run: OpenedRun, target: Path) -> None:
     contents["README.md"] = _README.format(**words).encode()
     with whole_file(target) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as package:
         sums = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
+        places: dict[str, LakePath] = {f"{DATA}/{name}": place for name, place in run.record_places().items()}
         for name, sha256 in sorted(_listed(run).items()):
-            sums[name] = _add_file(package, name, run.folder / name, sha256)
+            with on_disk([places.get(name, run.folder / name)]) as [path]:
+                sums[name] = _add_file(package, name, path, sha256)
         listed = "".join(f"{sha256}  {name}\n" for name, sha256 in sorted(sums.items()))
         for name, data in sorted((contents | {"SHA256SUMS": listed.encode()}).items()):
             package.writestr(_entry(name), data)

@@ -26,6 +26,8 @@ from sqlalchemy import Connection, exists, insert, select, update
 from collector.base.errors import Missing, Problem, StoreError
 from collector.base.text import Text, as_data, from_data, join, tr
 from collector.center.db.seals.sealed_rows import require_rows
+from collector.center.db.storage.lake_place import LakePath
+from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import has_statement, run, run_file
 from collector.center.db.tables_month import month_step
 from collector.model.interval import Month, local_day
@@ -190,6 +192,15 @@ def record_name(plant: str, name: str) -> str:
     return f"{plant}-{name}"
 
 
+def record_place(store: CenterStore, folder: str, plant: str, name: str) -> LakePath:
+    """Where a day file of a run is read: in the run's folder, or in the object store that the lake is in.
+
+    A disclosed run has files of its own, whatever the lake is in. `folder`: the run's, under runs/.
+    """
+    inside = runs_folder(store.directory) / folder / "data" / "records" / record_name(plant, name)
+    return store.lake / plant / name if store.lake_url and not inside.exists() else inside
+
+
 def link_file(source: Path, target: Path) -> None:
     """A hard link to a file that never changes; a copy where the file system has no links."""
     try:
@@ -240,7 +251,7 @@ def note_progress(connection: Connection, run_id: int, progress: RunProgress) ->
     connection.execute(update(run).where((run.c.id == run_id) & (run.c.state == RunState.RUNNING)).values(values))
 
 
-def finish_run(connection: Connection, run_id: int, facts: RunFacts, files: Sequence[Path], *, now_ms: int) -> None:
+def finish_run(connection: Connection, run_id: int, facts: RunFacts, files: Sequence[LakePath], *, now_ms: int) -> None:
     """Move a run from running to done, with the day files it pinned.
 
     Raises:

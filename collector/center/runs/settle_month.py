@@ -44,6 +44,7 @@ from collector.center.runs.run_list import (
     note_page_hashes,
     pinned_files,
     record_name,
+    record_place,
     runs_folder,
 )
 from collector.center.runs.run_rows import NAME as ROWS
@@ -270,11 +271,10 @@ def read_pinned_rulebook(folder: Path, sha256: str) -> dict[str, bytes]:
 def pinned_of(store: CenterStore, row: RunRow) -> tuple[PinnedFile, ...]:
     """The day files of a run in its folder, with the hashes its manifest names."""
     hashes = manifest_of_run(store, row.id)["inputs"]
-    records = runs_folder(store.directory) / row.folder / DATA / "records"
     found = []
     for plant, name in store.read(lambda connection: pinned_files(connection, row.id)):
-        inside = record_name(plant, name)
-        found.append(PinnedFile(plant, name[:10], name, records / inside, hashes[f"records/{inside}"]))
+        place = record_place(store, row.folder, plant, name)
+        found.append(PinnedFile(plant, name[:10], name, place, hashes[f"records/{record_name(plant, name)}"]))
     return tuple(sorted(found))
 
 

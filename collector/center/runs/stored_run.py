@@ -30,6 +30,7 @@ from sqlalchemy import select
 from collector.base.durable import lock_folder
 from collector.base.errors import StoreError
 from collector.base.text import tr
+from collector.center.db.storage.lake_place import LakePath
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_receive import lake_file
 from collector.center.db.verified import UNLISTED, Altered, read_verified
@@ -44,6 +45,7 @@ from collector.center.runs.run_list import (
     page_hashes,
     pinned_files,
     record_name,
+    record_place,
     run_by_id,
     runs_folder,
 )
@@ -371,6 +373,15 @@ class OpenedRun:
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
+    def record_place(self, plant: str, name: str) -> LakePath:
+        """Where a day file that the run pinned is read."""
+        return record_place(self._store, self.facts.folder, plant, name)
+
+    def record_places(self) -> dict[str, LakePath]:
+        """The same of each, by its name among the inputs."""
+        files = ((plant, name) for plant, named in self._files.items() for _, name in named)
+        return {f"records/{record_name(plant, name)}": self.record_place(plant, name) for plant, name in files}
+
     def _rows_of(self, unit: str) -> UnitRows:
         found = self._units.get(unit)
         if found is None:
@@ -426,18 +437,18 @@ class OpenedRun:
             found.setdefault(plant, []).append((name[:10], name))
         return found
 
-    def _files_of(self, unit: str, from_ms: int, to_ms: int) -> list[tuple[Path, str]]:
+    def _files_of(self, unit: str, from_ms: int, to_ms: int) -> list[tuple[LakePath, str]]:
         """The pinned files of the local days that an interval touches, in the run's folder, and their hashes."""
         first, last = local_day(from_ms).isoformat(), local_day(max(to_ms - 1, from_ms)).isoformat()
         inputs = self.manifest["inputs"]
         return [
-            (self.data / "records" / (inside := record_name(plant, name)), inputs[f"records/{inside}"])
+            (self.record_place(plant, name), inputs[f"records/{record_name(plant, name)}"])
             for plant in self._rows_of(unit).dispatch.senders
             for day, name in self._files.get(plant, ())
             if first <= day <= last
         ]
 
-    def _others_of(self, unit: str, from_ms: int, to_ms: int) -> list[Path]:
+    def _others_of(self, unit: str, from_ms: int, to_ms: int) -> list[LakePath]:
         """The lists of records that lost their instant to those of the pinned files."""
         first, last = local_day(from_ms).isoformat(), local_day(max(to_ms - 1, from_ms)).isoformat()
         pinned = {

@@ -143,11 +143,13 @@ def restore(
 
     if config is None and not state:
         raise typer.BadParameter(say(tr("say where: --state DIR, or --config center.toml")))
-    center = load_center(config).center if config else None
-    target = Path(state or (center.state_dir if center else ""))
-    database_url = center.database_url if center else ""
+    settings = load_center(config) if config else None
+    target = Path(state or (settings.center.state_dir if settings else ""))
+    database_url, lake_url = (settings.center.database_url, settings.lake.url) if settings else ("", "")
     with shown_progress(tr("restore")) as note:
-        store_id = restore_backup(source, target, clock=SystemClock(), database_url=database_url, note=note)
+        store_id = restore_backup(
+            source, target, clock=SystemClock(), database_url=database_url, lake_url=lake_url, note=note
+        )
     print_text(
         "{target}: restored as store {store_id}; agents send again what they keep and this copy lacks",
         target=target,
@@ -178,7 +180,7 @@ def renew(
     from collector.center.operate.anchors import note_new_key, renew_store
 
     if new_key:
-        directory, url = place_of_store(config, state)
+        directory, url, _ = place_of_store(config, state)
         CenterStore.renew_key(directory, database_url=url)
         with open_store(config, state) as store:
             actor, now_ms = actor_of(""), store.clock.now_utc_ms()

@@ -36,14 +36,14 @@ def open_store(config: Path | None, state: str, *, create: bool = False) -> Cent
     from collector.base.clock import SystemClock
     from collector.center.db.store import READ_ONLY, CenterStore
 
-    directory, url = place_of_store(config, state)
-    store = CenterStore.open(directory, clock=SystemClock(), database_url=url, create=create)
+    directory, url, lake_url = place_of_store(config, state)
+    store = CenterStore.open(directory, clock=SystemClock(), database_url=url, lake_url=lake_url, create=create)
     if store.is_read_only:
         print(say(tr("{directory} {is_read_only}", directory=directory, is_read_only=READ_ONLY)), file=sys.stderr)
     return store
 
 
-def place_of_store(config: Path | None, state: str) -> tuple[Path, str]:
+def place_of_store(config: Path | None, state: str) -> tuple[Path, str, str]:
     """The state directory and the database URL (empty: SQLite in it); `state` takes precedence over center.toml.
 
     Raises:
@@ -54,7 +54,9 @@ def place_of_store(config: Path | None, state: str) -> tuple[Path, str]:
     found = find_config(config, state)
     settings = load_center(found) if found else None
     directory = state or (settings.center.state_dir if settings else "")
-    return Path(directory), settings.center.database_url if settings else ""
+    if settings is None:
+        return Path(directory), "", ""
+    return Path(directory), settings.center.database_url, settings.lake.url
 
 
 def named_config(argument: Path | None, option: Path | None) -> Path | None:

@@ -27,7 +27,11 @@ def rows(path: Path, *columns: str) -> list[tuple[Any, ...]]:
 
 def seal(store: CenterStore, month: Month = MARCH) -> dict[str, Path]:
     """Day to file, for plant P1."""
-    return {path.name[:10]: path for path in seal_month_of(store, month) if path.parent.name == "P1"}
+    return {
+        path.name[:10]: path
+        for path in seal_month_of(store, month)
+        if isinstance(path, Path) and path.parent.name == "P1"
+    }
 
 
 def deliver_from_both(store: CenterStore, payloads: list[bytes]) -> None:

@@ -18,7 +18,7 @@ from collector.center.db.tables_receive import lake_file
 from collector.center.db.verified import Altered
 from collector.center.lake.day_file import HEAD, count_rows, read_unit_tables, read_units
 from collector.center.lake.pieces import NOT_CARRIED
-from collector.center.lake.seal import count_records, others_folder, seal_month_of
+from collector.center.lake.seal import count_records, seal_month_of
 from collector.center.operate.integrity import check_store
 from collector.center.quality.gap_map import find_gaps
 from collector.center.quality.validation import list_findings, validate_due
@@ -137,8 +137,9 @@ def test_a_day_whose_file_was_altered_is_not_validated_and_stays_due(tmp_path: P
         one = payload_of(1, [record("U1", NOON, 300_000)], gateway="first")
         deliver_from_both(store, [one, payload_of(1, [record("U1", NOON, 310_000)], gateway="second", epoch=EPOCH - 1)])
         [path] = seal_month_of(store, MARCH)
-        [others] = others_folder(store, "P1").iterdir()
-        spoiled = path if which == "the file" else others
+        [others] = (store.directory / "lake-others" / "P1").iterdir()
+        spoiled = store.lake / "P1" / path.name if which == "the file" else others
+        assert isinstance(spoiled, Path)
         good = spoiled.read_bytes()
         spoil(spoiled, fault)
         assert validate_due(store, policy_of=policy_of) == 0

@@ -257,7 +257,7 @@ def test_a_day_file_that_the_lake_lost_is_saved_from_the_run_that_was_disclosed(
 ) -> None:
     shutil.copytree(disclosed, tmp_path / "state")
     with CenterStore.open(tmp_path / "state", clock=FixedClock(on(11, month=7))) as store:
-        [of_lake] = (store.lake / "P1").glob(f"{DAY}-*")
+        [of_lake] = ((store.directory / "lake") / "P1").glob(f"{DAY}-*")
         [own] = (store.directory / "runs").rglob(f"P1-{DAY}-*")
         good = own.read_bytes()
         if when == "before":
@@ -279,7 +279,7 @@ def test_a_day_file_that_the_lake_lost_is_saved_from_the_run_that_was_disclosed(
 def test_what_nobody_has_any_more_is_saved_as_it_is_and_said(disclosed: Path, tmp_path: Path) -> None:
     shutil.copytree(disclosed, tmp_path / "state")
     with CenterStore.open(tmp_path / "state", clock=FixedClock(on(11, month=7))) as store:
-        [of_lake] = (store.lake / "P1").glob(f"{DAY}-*")
+        [of_lake] = ((store.directory / "lake") / "P1").glob(f"{DAY}-*")
         [own] = (store.directory / "runs").rglob(f"P1-{DAY}-*")
         flip(of_lake)
         flip(own)

@@ -111,11 +111,11 @@ def database_damaged(store: CenterStore, _: pytest.MonkeyPatch) -> Iterator[None
 @contextmanager
 def lake_unreadable(store: CenterStore, _: pytest.MonkeyPatch) -> Iterator[None]:
     """A file where the folder was: from root no right to read can be taken."""
-    store.lake.rename(aside := store.lake.with_name("aside"))
+    (store.directory / "lake").rename(aside := (store.directory / "lake").with_name("aside"))
     store.lake.write_bytes(b"")
     yield
     store.lake.unlink()
-    aside.rename(store.lake)
+    aside.rename(store.directory / "lake")
 
 
 @contextmanager
@@ -145,7 +145,7 @@ def test_what_befalls_a_center_is_told_everywhere_until_it_is_over(
     settings = with_hook(settings_of(tmp_path, keys="[]"))
     with new_store(tmp_path / "state", FixedClock(NOON)) as store:
         commit(store, 1)
-        store.lake.mkdir(exist_ok=True)
+        (store.directory / "lake").mkdir(exist_ok=True)
         assert why_not_ready(store) == []
         with befall(store, monkeypatch):
             assert words in "\n".join(why_not_ready(store))  # which is what /readyz answers, with 503

@@ -50,7 +50,7 @@ def store(tmp_path: Path) -> CenterStore:
 
 
 def day_file(store: CenterStore) -> Path:
-    [path] = (store.lake / "P1").glob(f"{DAY}-*.parquet")
+    [path] = ((store.directory / "lake") / "P1").glob(f"{DAY}-*.parquet")
     return path
 
 

@@ -415,7 +415,9 @@ def test_what_a_plant_uses_is_what_is_kept_of_it(tmp_path: Path) -> None:
         assert used == {"P1": len(payloads[0][1]) + len(payloads[1][1]), "P2": len(payloads[3][1])}
         for day in store.read(find_stale_days):
             seal_day(store, day)
-        sizes = {each.name: sum(p.stat().st_size for p in each.iterdir()) for each in store.lake.iterdir()}
+        sizes = {
+            each.name: sum(p.stat().st_size for p in each.iterdir()) for each in (store.directory / "lake").iterdir()
+        }
         assert store.read(bytes_by_plant) == {plant: used[plant] + sizes[plant] for plant in used}
         store.clock.now_ms += 100 * DAY_MS  # type: ignore[attr-defined]
         drop_old_payloads(store, keep_days=62)

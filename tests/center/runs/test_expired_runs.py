@@ -122,14 +122,14 @@ def test_a_day_file_that_only_expired_runs_had_is_let_go_of(store: CenterStore) 
         [UnitLayout("U1", NAMES), UnitLayout("U2", NAMES)], [record("U1", at(7, 5), 1000), record("U2", at(7, 5), 1000)]
     )
     settled(store)
-    files = len(list((store.lake / "P1").iterdir()))
+    files = len(list(((store.directory / "lake") / "P1").iterdir()))
     store.clock = FixedClock(LATER + 31 * DAY_MS)
     assert drop_superseded_files(store, keep_days=30) == 0
     while expire_runs(store, keep_days=30):
         pass
     assert set(states(store).values()) == {"expired"}
     assert drop_superseded_files(store, keep_days=30) > 0
-    assert len(list((store.lake / "P1").iterdir())) < files
+    assert len(list(((store.directory / "lake") / "P1").iterdir())) < files
     assert (check_store(store), check_months(store)) == ([], [])
 
 

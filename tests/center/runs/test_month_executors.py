@@ -22,10 +22,13 @@ from sqlalchemy import delete, func, select
 from collector.base.errors import CollectorError, ConfigError, StoreError
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_results import day_result, day_segments
+from collector.center.runs.keeping.own_files import own_files
 from collector.center.runs.measuring import measure_days
 from collector.center.runs.measuring.executors import open_executor
 from collector.center.runs.measuring.measure_plant import PlantDays, PlantJob
 from collector.center.runs.settle_month import MadeRun, ask_to_settle
+from tests.center.center_batches import NOON, FixedClock
+from tests.center.object_store import ObjectStore
 from tests.center.runs.center_months import JUNE, LI, RULES, assert_as_offline, new_store
 from tests.center.runs.late_changes import fill, measured_days
 from tests.patience import wait_until
@@ -170,6 +173,20 @@ def test_a_cluster_that_is_not_there_or_has_no_worker_is_said(
     monkeypatch.setattr("collector.center.runs.measuring.executors.CONNECT_S", 0.5)
     with pytest.raises(StoreError, match="can't be reached"), open_executor("dask://127.0.0.1:1"):
         raise AssertionError("it must not open")
+
+
+@pytest.mark.crash
+def test_workers_read_the_day_files_from_an_object_store(
+    cluster: Cluster, object_store: ObjectStore, tmp_path: Path
+) -> None:
+    url = object_store.url(object_store.new_bucket())
+    with CenterStore.open(tmp_path / "state", clock=FixedClock(NOON), lake_url=url) as store:
+        fill(store)
+        cluster.add_worker()
+        run = settle_on(store, cluster.where)
+        assert len(run.progress.measured) == 60
+        own_files(store, run.row.id)
+        assert_as_offline(store, run, tmp_path)
 
 
 def of_another_version(job: PlantJob) -> PlantJob:

@@ -171,7 +171,7 @@ def test_where_day_files_do_not_fit_together_the_month_is_measured_from_all_of_t
     row = store.read(lambda c: c.execute(query).one())
     table = pq.read_table(store.lake / "P1" / row.name)
     headless = table.filter([place != -1 for place in table["place"].to_pylist()])
-    path, sha256 = write_table(headless, store.lake / "P1", "2026-06-10")
+    path, sha256, _ = write_table(headless, store.lake / "P1", "2026-06-10")
     change = update(lake_file).where(lake_file.c.id == row.id).values(name=path.name, sha256=sha256)
     store.write(lambda c: c.execute(change)).result()
     run = settled(store)

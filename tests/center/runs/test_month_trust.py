@@ -236,7 +236,7 @@ def test_a_damaged_day_file_is_not_measured(
     store: CenterStore, once: tuple[Path, MadeRun], damage: Damage, known: bool, tmp_path: Path
 ) -> None:
     """`known`: what units it has was read while it was whole."""
-    path = one_file(store.lake / "P1", "2026-06-03-*.parquet")
+    path = one_file((store.directory / "lake") / "P1", "2026-06-03-*.parquet")
     forget_measured(store)
     if known:
         measure_month(store, JUNE, rulebook=RULES)
@@ -263,7 +263,7 @@ def test_a_damaged_day_file_is_not_measured(
 
 @pytest.mark.parametrize("damage", [flip, cut, other])
 def test_what_was_measured_of_a_day_file_stands(store: CenterStore, once: tuple[Path, MadeRun], damage: Damage) -> None:
-    damage(one_file(store.lake / "P1", "2026-06-03-*.parquet"))
+    damage(one_file((store.directory / "lake") / "P1", "2026-06-03-*.parquet"))
     again = settled(store)
     assert (again.row.result_hash, again.progress.measured) == (once[1].row.result_hash, ())
 
@@ -271,7 +271,7 @@ def test_what_was_measured_of_a_day_file_stands(store: CenterStore, once: tuple[
 @every_damage
 def test_a_day_is_not_sealed_anew_from_a_damaged_file(store: CenterStore, damage: Damage) -> None:
     """Where payloads are gone the file is all there is of the day."""
-    path = one_file(store.lake / "P1", "2026-06-03-*.parquet")
+    path = one_file((store.directory / "lake") / "P1", "2026-06-03-*.parquet")
     store.write(lambda c: c.execute(delete(payload))).result()
     store.write(lambda c: mark_resealed(c, "P1", ["2026-06-03"])).result()
     damage(path)

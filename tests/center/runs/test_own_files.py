@@ -36,7 +36,7 @@ def test_a_run_shares_its_day_files_until_it_is_to_be_disclosed(tmp_path: Path) 
         prepare_step(store, JUNE, MonthStage.DISCLOSED, actor=LI, days=DAYS, run_id=run.row.id, reason="for a trial")
         assert {path.stat().st_nlink for path in files_of(folder)} == {1}
         assert {path.stat().st_mode & 0o222 for path in files_of(folder)} == {0}
-        for path in files_of(store.lake):  # whoever writes into the lake writes into no run
+        for path in files_of(store.directory / "lake"):  # whoever writes into the lake writes into no run
             path.write_bytes(b"")
         assert check_months(store) == []
         assert_as_offline(store, run, tmp_path)
@@ -46,7 +46,7 @@ def test_a_run_whose_day_file_was_changed_is_not_disclosed(tmp_path: Path) -> No
     with new_store(tmp_path / "state") as store:
         fill(store)
         run = settled(store)
-        [path] = (store.lake / "P1").glob("2026-06-05-*")
+        [path] = ((store.directory / "lake") / "P1").glob("2026-06-05-*")
         data = bytearray(path.read_bytes())
         data[len(data) // 2] ^= 1
         path.write_bytes(data)
@@ -64,7 +64,7 @@ def test_a_disclosed_file_that_may_be_written_or_shares_its_bytes_is_found_and_m
         step(store, MonthStage.DISCLOSED, run.row.id, at=on(10, month=7), month=JUNE, reason="for a trial")
         assert check_months(store) == []
         [own] = (store.directory / "runs").rglob("P1-2026-06-05-*")
-        [shared] = (store.lake / "P1").glob("2026-06-05-*")
+        [shared] = ((store.directory / "lake") / "P1").glob("2026-06-05-*")
         own.unlink()
         own.hardlink_to(shared)
         [linked, writable] = check_months(store)

@@ -16,11 +16,12 @@ from sqlalchemy import select
 
 from collector.base.durable import READ_ONLY, flush, flush_tree
 from collector.base.errors import StoreError
+from collector.center.db.storage.lake_place import ObjectPath, put_whole
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_month import month_step
-from collector.center.db.verified import copy_verified, verify_file
+from collector.center.db.verified import copy_verified, read_verified, verify_file
 from collector.center.runs.run_list import run_by_id, runs_folder
-from collector.center.runs.settle_month import pinned_of
+from collector.center.runs.settle_month import DATA, pinned_of
 
 WRITABLE: Final = 0o222
 _CLONE: Final = 0x40049409  # FICLONE: two files share their bytes, on file systems that support it
@@ -36,9 +37,14 @@ def own_files(store: CenterStore, run_id: int) -> None:
     """
     row = store.read(lambda connection: run_by_id(connection, run_id))
     folder = runs_folder(store.directory) / row.folder
-    shared = [file for file in pinned_of(store, row) if file.path.stat().st_nlink > 1]
+    shared = [
+        file for file in pinned_of(store, row) if isinstance(file.path, ObjectPath) or file.path.stat().st_nlink > 1
+    ]
     for file in shared:
-        copy_in_place(file.path, file.sha256)
+        if isinstance(file.path, ObjectPath):
+            put_whole(folder / DATA / "records" / file.record_name, read_verified(file.path, file.sha256))
+        else:
+            copy_in_place(file.path, file.sha256)
     open_files = [path for path in folder.rglob("*") if path.is_file() and path.stat().st_mode & WRITABLE]
     for path in open_files:
         path.chmod(READ_ONLY)

@@ -12,13 +12,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 
+from collector.center.db.storage.lake_place import LakePath
 from collector.center.lake.day_file import read_unit_tables
 from collector.center.lake.pieces import DAY, HEAD, TAIL
 from collector.center.receive.day_index import EDGE_MS
@@ -57,7 +57,7 @@ def decode_facts(data: bytes) -> FileFacts:
     return _decoder.decode(data)
 
 
-def read_facts(path: Path, sha256: str, day: str) -> FileFacts:
+def read_facts(path: LakePath, sha256: str, day: str) -> FileFacts:
     """Read the facts of a day file.
 
     Raises:

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from collector.base.errors import ConfigError, Problem, RuleError
 from collector.base.text import said_by, tr
+from collector.center.db.storage.lake_place import on_disk
 from collector.center.db.verified import check_hash
 from collector.center.receive.day_index import EDGE_MS
 from collector.center.runs.input_folder import PinnedFile
@@ -245,7 +246,8 @@ def measure_plant(job: PlantJob) -> list[StoredResult]:
     for group in _groups(job.cells):
         findings = Findings()
         files = sorted({file for cell in group for file in cell.files})
-        records = read_record_files([file.path for file in files], None, findings)
+        with on_disk([file.path for file in files]) as paths:
+            records = read_record_files(paths, None, findings)
         for file in files:
             check_hash(file.path, file.sha256, records.sources[f"records/{file.path.name}"])
         findings.refuse_if_any()
