@@ -14,8 +14,8 @@ from collector.base.text import recognise, tr
 KEPT: Final = (
     tr("no amount: {reason}"),
     tr("was never heard of"),
+    tr("{silence}; its gateway went offline"),  # before its first half, which would take all of it for a time
     tr("nothing heard since {time}"),
-    tr("{silence}; its gateway went offline"),
     tr("refused within an hour: {counts}"),
     tr("{count} days wait to be written, the oldest {day}"),
     tr("{free} of {total} GB free"),

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import expect
 from sqlalchemy import event
 
+from collector.center.db.tables_quality import alarm
 from collector.center.month.reviews import ReviewRequest, submit_review
 from collector.center.operate.inbox.tasks import tasks_of
 from collector.center.papers.filings import make_filings
@@ -111,3 +112,17 @@ def test_finished_months_cost_no_question_more(own: World) -> None:
     take_through(own.store, add_run(own.store))
     assert asked() == before
     assert before <= 8
+
+
+def test_an_alarm_waits_in_the_readers_language(own: World) -> None:
+    row = {
+        "code": "plant_silent", "subject": "P1", "standing": 1, "since_ms": on(4),
+        "text": "nothing heard since 2026-06-04T08:00:00+08:00; its gateway went offline",
+    }  # fmt: skip
+    own.store.write(lambda c: c.execute(alarm.insert().values(row))).result()
+    with own.browser("olga", "zh") as browser:
+        chinese = browser.get("/tasks").text
+    with own.browser("olga", "en") as browser:
+        english = browser.get("/tasks").text
+    assert "P1：自 2026-06-04T08:00:00+08:00 起无数据；其网关已离线" in chinese
+    assert "P1: nothing heard since 2026-06-04T08:00:00+08:00; its gateway went offline" in english

@@ -19,6 +19,7 @@ from collector.base.text import Text, tr, tr_in
 from collector.center.db.tables_inputs import has_statement, run
 from collector.center.db.tables_month import month_step
 from collector.center.db.tables_receive import quarantine
+from collector.center.kept_words import in_words
 from collector.center.month.deadlines import Cycle, cycle_of, month_before
 from collector.center.month.questions.question_log import QuestionState, open_questions
 from collector.center.month.regulator.first_acts import returned_filing
@@ -240,4 +241,5 @@ def _to_look_at(connection: Connection, actor: Actor) -> Iterator[WaitingTask]:
     if not (actor.may(Permission.IMPORT) or actor.may(Permission.ADMINISTER) or actor.plant):
         return
     for each in list_alarms(connection, plant=actor.plant or ""):
-        yield WaitingTask("alarm", f"{each['subject']}: {each['text']}", int(each["since_ms"]), None, "/alarms")
+        text = tr("{subject}: {alarm}", subject=each["subject"], alarm=in_words(each["text"]))
+        yield WaitingTask("alarm", text, int(each["since_ms"]), None, "/alarms")
