@@ -13,7 +13,7 @@ from fractions import Fraction
 from typing import Final
 
 from collector.agent.device.dlt645.codec import layout_of
-from collector.agent.device.iec104.asdu import FAMILIES
+from collector.agent.device.iec60870.asdu import FAMILIES
 from collector.base.text import tr
 from collector.model.quantity import parse_decimal
 from collector.points import RAW_UNITS

@@ -26,7 +26,8 @@ from collector.agent.device.dlt698.codec import (
     number_of,
 )
 from collector.agent.device.frames import Unfinished
-from collector.agent.device.iec104.asdu import decode_apdu, decode_time
+from collector.agent.device.iec104.apdu import decode_apdu
+from collector.agent.device.iec60870.asdu import decode_time
 from collector.agent.device.modbus.block import BlockDecoder
 from collector.agent.device.modbus.exchange import reply_data
 from collector.agent.device.modbus.framing import NumberedFramer, RtuFramer, WantedReply

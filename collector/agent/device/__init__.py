@@ -11,7 +11,8 @@ serial     serial lines; the only file that imports serialx              -      
 deadlines  when many waits have lasted too long, on one timer       -           agent/device
 turns      which request of a device comes next, how long one rests      -           agent/device
 modbus/    planner, blocks, and the line with its slaves                 points      agent/device
-iec104/    messages, a link (the only file that imports c104), a driver  points log  agent/device
+iec60870/  messages, stations and values that 101 and 104 share  points      agent/device
+iec104/    a link (the only file that imports c104), a driver    points log  agent/device
 frames     frames of meters in a byte stream                             -           agent/device
 meter_line  one exchange at a time with meters, on any line              -           agent/device
 meter      what the drivers of meters share: guards, failures, clock     points      agent/device

@@ -10,7 +10,7 @@ from collector.agent.device.dlt645.codec import WILDCARD, layout_of
 from collector.agent.device.dlt645.driver import layouts_of
 from collector.agent.device.dlt698.driver import ATTRIBUTES_PER_REQUEST, check_attributes
 from collector.agent.device.factory import limits_of, line_name, serial_line
-from collector.agent.device.iec104.asdu import OBJECT_BYTES
+from collector.agent.device.iec60870.asdu import OBJECT_BYTES
 from collector.agent.device.modbus.plan import plan_reads
 from collector.agent.device.registers import Guard
 from collector.agent.operate.status_server import loopback

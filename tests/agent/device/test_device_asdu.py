@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Contents of 104 messages, against frames put together by hand, and against noise."""
+"""Contents of 101 and 104 messages, against frames put together by hand, and against noise."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.agent.device.iec104.asdu import decode_apdu, decode_time
+from collector.agent.device.iec104.apdu import decode_apdu
+from collector.agent.device.iec60870.asdu import AsduLayout, decode_asdu, decode_time
 from collector.base.errors import Garbled
 from collector.model.interval import parse_time_ms
 from collector.model.record import Quality
@@ -135,3 +136,55 @@ def test_an_invalid_time_is_none(tag: str) -> None:
 @given(st.binary(min_size=7, max_size=7))
 def test_any_seven_octets_are_a_time_or_none(tag: bytes) -> None:
     decode_time(tag, 480, NEAR)
+
+
+SHORT = "e703 1e"  # 0.999 s, minute 30
+
+
+@pytest.mark.parametrize(("tag", "offset_min", "near", "expected"), [
+    (SHORT, 480, "2026-11-23T10:30:05+08:00", "2026-11-23T10:30:00.999+08:00"),
+    (SHORT, 480, "2026-11-23T10:59:00+08:00", "2026-11-23T10:30:00.999+08:00"),
+    (SHORT, 480, "2026-11-23T11:05:00+08:00", "2026-11-23T11:30:00.999+08:00"),
+    ("5fea 3b", 480, "2026-11-24T00:00:01+08:00", "2026-11-23T23:59:59.999+08:00"),
+    # a zone of half an hour: its minute 30 is minute 0 of UTC
+    (SHORT, 330, "2026-11-23T05:00:05+00:00", "2026-11-23T05:00:00.999+00:00"),
+    ("e703 9e", 480, "2026-11-23T10:30:05+08:00", None),
+    ("e703 3c", 480, "2026-11-23T10:30:05+08:00", None),
+    ("60ea 1e", 480, "2026-11-23T10:30:05+08:00", None),
+])  # fmt: skip
+def test_a_short_tag_is_in_the_hour_nearest_to_its_arrival(
+    tag: str, offset_min: int, near: str, expected: str | None
+) -> None:
+    wanted = None if expected is None else parse_time_ms(expected)
+    assert decode_time(bytes.fromhex(tag), offset_min, parse_time_ms(near)) == wanted
+
+
+@pytest.mark.parametrize("layout", [
+    AsduLayout(cause, common, wide) for cause in (1, 2) for common in (1, 2) for wide in (1, 2, 3)
+])  # fmt: skip
+def test_a_message_of_101_is_read_in_the_widths_of_its_link(layout: AsduLayout) -> None:
+    head = bytes([2, 1, 0x83]) + bytes(layout.cause - 1) + (5).to_bytes(layout.common_address, "little")
+    data = head + (200).to_bytes(layout.object_address, "little") + b"\x81" + bytes.fromhex(SHORT)
+    message = decode_asdu(data, layout)
+    assert message is not None
+    assert (message.type, message.cause, message.test, message.common_address) == (2, 3, True, 5)
+    (item,) = message.objects
+    assert (item.address, item.raw, item.quality, item.tag) == (200, 1, Quality.INVALID, bytes.fromhex(SHORT))
+    for wrong in (data[:-1], data + b"\0"):
+        with pytest.raises(Garbled):
+            decode_asdu(wrong, layout)
+
+
+@pytest.mark.parametrize(("kind", "element", "raw"), [
+    (2, "01", 1), (4, "02", 1), (6, "05 00", 5), (8, "010000f0 00", 0xF0000001), (10, "0040 00", 16384),
+    (12, "feff 00", -2), (14, "00004841 00", 12.5), (16, "39300000 05", 12345),
+])  # fmt: skip
+def test_types_with_a_short_tag_give_the_values_of_their_family(kind: int, element: str, raw: object) -> None:
+    data = bytes([kind, 1, 3, 1, 11]) + bytes.fromhex(element + SHORT)
+    message = decode_asdu(data, AsduLayout(1, 1, 1))
+    assert message is not None
+    assert [(o.address, o.raw, o.quality, o.tag) for o in message.objects] == [
+        (11, raw, Quality.GOOD, bytes.fromhex(SHORT))
+    ]
+    as_104 = bytes([kind, 1, 3, 0, 1, 0, 11, 0, 0]) + bytes.fromhex(element + SHORT)
+    assert decode_apdu(bytes([0x68, len(as_104) + 4, 0, 0, 0, 0]) + as_104) is None, "104 has no such type"

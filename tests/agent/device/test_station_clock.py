@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from collector.agent.device.iec104.station_clock import StationClock
+from collector.agent.device.iec60870.station_clock import StationClock
 
 HOUR = 3_600_000
 

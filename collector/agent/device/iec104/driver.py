@@ -18,32 +18,19 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from collector.agent.device.contract import Answer, Reading, Why
-from collector.agent.device.iec104.asdu import (
-    EVENT_CAUSES,
-    FAMILIES,
-    Asdu,
-    InformationObject,
-    TransmissionCause,
-    decode_apdu,
-    decode_time,
-    type_of,
-)
+from collector.agent.device.iec104.apdu import decode_apdu, type_of
 from collector.agent.device.iec104.link import Answered, Dropped, Initialised, Link, LinkLost, Started
-from collector.agent.device.iec104.station import END_PATIENCE_S, Station
-from collector.agent.device.iec104.station_clock import StationClock
-from collector.agent.device.iec104.values import Oddities, PointValues
+from collector.agent.device.iec60870.station import END_PATIENCE_S, Station
+from collector.agent.device.iec60870.stations import Stations
 from collector.agent.log import fields
 from collector.base.clock import Clock, arrival_utc_ms
 from collector.base.errors import Garbled, Silent
 from collector.base.text import Text, tr
-from collector.model.record import Quality
 from collector.points import Point
 from collector.points.agent_config import DeviceConfig as Settings
 
 _LOG = logging.getLogger(__name__)
 _MUTED_LIMIT_S: Final = 5.0
-# Types of process information in monitor direction: what a station sends of its own accord.
-_PROCESS_TYPES: Final = range(1, 41)
 
 
 def _host_and_port(place: str) -> tuple[str, int]:
@@ -69,30 +56,23 @@ class Iec104Device:
         self._listening = False
         self._is_open = False
         self._muted_since_s: float | None = None
-        self._fresh: list[Reading] = []
         self._asked = 0
-        self._station_clock = StationClock()
-        self._oddities = Oddities(self._tell_oddity)
-        self._values = PointValues(
-            points, settings.common_addresses, settings.transit_s, clock.monotonic_s, self._oddities
-        )
-        self._stations = {
-            address: Station(address, self._values, self._fresh, self._log) for address in settings.common_addresses
-        }
-        self.counts = {"garbled": 0, "unknown_object": 0, "queue_overflow": 0}
+        self._stations = Stations(settings, points, clock, self._log, self._tell_oddity)
+        self.counts = self._stations.counts
+        self.counts["queue_overflow"] = 0
 
     @property
     def oddities(self) -> Mapping[str, int]:
         """Messages that were no value of any point, in words."""
-        return self._oddities.counts
+        return self._stations.oddities.counts
 
     def why(self, point: Point) -> Why | None:
         """Why the point's value is not good, in the station's own terms."""
-        return self._values.why(point)
+        return self._stations.values.why(point)
 
     def raws(self) -> dict[str, bytes]:
         """The octets of each point's newest object as received."""
-        return self._values.raws()
+        return self._stations.values.raws()
 
     def _tell_oddity(self, text: Text) -> None:
         self._log(logging.WARNING, "", text)
@@ -167,11 +147,7 @@ class Iec104Device:
 
     def _on_start(self) -> None:
         self._is_open = True
-        self._station_clock.forget()
-        self._values.forget()
-        now = self._clock.now_utc_ms()
-        for station in self._stations.values():
-            station.reset(now)
+        self._stations.on_start()
 
     def _on_loss(self, stamp: int) -> None:
         """Make all values invalid until the station has been interrogated again."""
@@ -179,10 +155,7 @@ class Iec104Device:
             self._log(logging.WARNING, "", "the link was lost; all values are invalid until it is back")
             self._is_open = False
             self._leave_place = len(self._places) > 1
-            self._values.forget()
-            self._fresh += [Reading(p, None, Quality.INVALID, stamp) for p in self.points]
-            for station in self._stations.values():
-                station.reset(station.due_utc_ms)
+            self._stations.on_loss(stamp)
 
     def _log(self, level: int, request: str, message: str) -> None:
         """Log one line with the link, the device, its generating units and the request."""
@@ -204,35 +177,28 @@ class Iec104Device:
     def collect(self) -> list[Reading]:
         """The readings received since the last call."""
         self._take()
-        self._fresh += self._values.travelled_too_long(self._clock.now_utc_ms())
-        fresh = self._fresh.copy()
-        self._fresh.clear()
-        return fresh
+        return self._stations.collect()
 
     async def read(self, points: Sequence[Point], *, budget_s: float) -> Answer:  # noqa: ARG002 - all come together
         """Interrogate the stations that are due, then return all readings received; see `Device.read`."""
         self._take()
-        if self._link is not None and not self._is_open and self._fresh:
+        if self._link is not None and not self._is_open and self._stations.fresh:
             # The link was lost since the last read: report it at once; reconnection continues by itself.
             lost = Silent(tr("the link was lost"), subject=self.name)
             return Answer(self.collect(), self._clock.now_utc_ms(), errors=[lost])
         await self.open()
         loop = asyncio.get_running_loop()
-        for station in self._stations.values():
-            now = self._clock.now_utc_ms()
-            if station.due_utc_ms is not None and station.due_utc_ms <= now and not station.waiting:
-                station.begin(now + self._settings.interrogation_period_s * 1000)
-                await self._hear(station)
+        self._stations.begin_due()
+        for station in self._stations:
             station.check_complete(loop.time(), self._clock.now_utc_ms())
             if station.waiting and not station.number:
                 await self._hear(station)
             station.check_deadline(loop.time(), self._clock.now_utc_ms(), self._settings.t1_s)
-        if self._values.puzzled and self._link is not None:
-            self._values.puzzled = False
+        if self._stations.values.puzzled and self._link is not None:
+            self._stations.values.puzzled = False
             self._link.look()
-        readings, now = self.collect(), self._clock.now_utc_ms()
-        holding = [point for station in self._stations.values() for point in station.holding]
-        return Answer(readings, now, holding, clock_offset_ms=self._station_clock.offset_ms)
+        self._take()
+        return self._stations.answer()
 
     async def _hear(self, station: Station) -> None:
         """Send the waiting interrogations and wait for their end, at most `timeout_s`."""
@@ -272,7 +238,7 @@ class Iec104Device:
                 self._log(logging.ERROR, "", f"{link.overflows} messages were lost; interrogating again")
             self.counts["queue_overflow"] += link.overflows
             link.overflows = 0
-            for station in self._stations.values():
+            for station in self._stations:
                 station.due_utc_ms, station.waiting = self._clock.now_utc_ms(), []
         link.catch_up()
         while link.news:
@@ -291,15 +257,15 @@ class Iec104Device:
         elif isinstance(mark, LinkLost):
             self._on_loss(stamp)
         elif isinstance(mark, Initialised):
-            if mark.common_address in self._stations:
-                self._stations[mark.common_address].initialised(stamp)
+            if station := self._stations.get(mark.common_address):
+                station.initialised(stamp)
         elif isinstance(mark, Dropped):
-            self._oddities.count(("dropped", mark.type), lambda: tr(
+            self._stations.oddities.count(("dropped", mark.type), lambda: tr(
                 "the station sent type {sent} for {address}, which 104 does not have (its time tag has no hour); it "
                 "can't be read: set the station to the types 1 to 37 of 104", sent=mark.type, address=mark.address,
             ))  # fmt: skip
         else:
-            for station in self._stations.values():
+            for station in self._stations:
                 if station.waiting and station.number == mark.number:
                     end = station.end_of_kind if mark.ended else station.refuse
                     end(self._clock.now_utc_ms())
@@ -311,41 +277,4 @@ class Iec104Device:
             self.counts["garbled"] += 1
             self._log(logging.WARNING, f"frame {apdu.hex()}", str(error))
             return
-        if asdu is None:
-            if (kind := type_of(apdu)) in _PROCESS_TYPES:
-                self._oddities.count(("kind", kind), lambda: tr(
-                    "the station sent type {type}, which is not read here", type=kind
-                ))  # fmt: skip
-        elif asdu.test:
-            self._oddities.count(("test",), lambda: tr(
-                "the station sent values with the test bit: they are not used until it takes the bit away"
-            ))  # fmt: skip
-        elif asdu.type in FAMILIES:
-            self._absorb(asdu, stamp)
-
-    def _absorb(self, asdu: Asdu, stamp: int) -> None:
-        station = self._stations.get(asdu.common_address)
-        if station is None:
-            self.counts["unknown_object"] += 1
-            self._oddities.count(("station", asdu.common_address), lambda: tr(
-                "the station sent values of common address {sent}; the configuration has {known}",
-                sent=asdu.common_address, known=", ".join(map(str, self._stations)),
-            ))  # fmt: skip
-            return
-        station.hear(asdu, asyncio.get_running_loop().time())
-        for item in asdu.objects:
-            taken = self._values.take(asdu, item, stamp, self._tag(asdu, item, stamp))
-            if taken is None:
-                self.counts["unknown_object"] += 1
-                continue
-            for point, reading in taken:
-                station.take(point, reading)
-
-    def _tag(self, asdu: Asdu, item: InformationObject, stamp: int) -> int | None:
-        """The station's own time tag of an object, UTC ms; a tagged change also shows its clock."""
-        if item.tag is None or TransmissionCause.INTERROGATED <= asdu.cause < TransmissionCause.COUNTERS_REQUESTED:
-            return None
-        tag = decode_time(item.tag, self._settings.utc_offset_min, stamp)
-        if tag is not None and asdu.cause in EVENT_CAUSES:
-            self._station_clock.observe(tag, stamp)
-        return tag
+        self._stations.take(asdu, type_of(apdu), stamp)

@@ -42,8 +42,8 @@ from typing import Final
 
 import c104
 
-from collector.agent.device.iec104.asdu import COUNTER_INTERROGATION, INTERROGATION, TransmissionCause
 from collector.agent.device.iec104.startdt import TransferStart
+from collector.agent.device.iec60870.asdu import COUNTER_INTERROGATION, INTERROGATION, TransmissionCause
 from collector.base.errors import Silent
 from collector.base.text import tr
 from collector.points.agent_config import DeviceConfig as Settings

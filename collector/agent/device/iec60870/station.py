@@ -16,8 +16,8 @@ from collections.abc import Callable
 from typing import Final
 
 from collector.agent.device.contract import Reading
-from collector.agent.device.iec104.asdu import COUNTER_INTERROGATION, FAMILIES, INTERROGATION, Asdu, TransmissionCause
-from collector.agent.device.iec104.values import PointValues
+from collector.agent.device.iec60870.asdu import COUNTER_INTERROGATION, FAMILIES, INTERROGATION, Asdu, TransmissionCause
+from collector.agent.device.iec60870.values import PointValues
 from collector.model.record import Quality
 from collector.points import Point
 

@@ -1,12 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The decoder of IEC 60870-5-104 messages: one APDU to information objects. Pure; lengths are checked first.
+"""The decoder of IEC 60870-5-101 and -104 messages: an ASDU to information objects. Pure; lengths are checked first.
 
-c104 runs the link (start, windows, timers, acknowledgement); this module decodes its messages. The library's own points
-would lose facts we need: the IV and SU bits of a time tag, an object whose type differs from the one declared for its
-address (untagged when interrogated, tagged when it changes), and the original quality bits.
-
-Layout: 68, length, four control octets; type, VSQ, cause, originator, common address (2); objects: address (3),
-elements, quality, time tag.
+Layout: type, VSQ, cause (1 or 2 octets, the second is the originator), common address (1 or 2); objects: address (1 to
+3), elements, quality, time tag. 104 fixes 2, 2 and 3 octets; on a 101 link the three are settings.
 """
 
 from __future__ import annotations
@@ -30,14 +26,28 @@ COUNTER_INTERROGATION: Final = 101
 FAMILIES: Final[dict[int, int]] = {
     1: 1, 30: 1, 3: 3, 31: 3, 5: 5, 32: 5, 7: 7, 33: 7, 9: 9, 21: 9, 34: 9, 11: 11, 35: 11, 13: 13, 36: 13,
     15: 15, 37: 15, 20: 20,
+    2: 1, 4: 3, 6: 5, 8: 7, 10: 9, 12: 11, 14: 13, 16: 15,
 }  # fmt: skip
+# Types with the three-octet time tag CP24Time2a: 101 has them, 104 does not.
+SHORT_TAGGED: Final = frozenset({2, 4, 6, 8, 10, 12, 14, 16})
+# Types of process information in monitor direction: what a station sends of its own accord.
+PROCESS_TYPES: Final = range(1, 41)
+_SHORT_TAG_BYTES: Final = 3
+_HOUR_MS: Final = 3_600_000
 # family -> octets of its element and quality
 _ELEMENTS: Final[dict[int, int]] = {1: 1, 3: 1, 5: 2, 7: 5, 9: 3, 11: 3, 13: 5, 15: 5, 20: 5}
-_TAG_BYTES: Final = 7
+
+
+def _tag_bytes(kind: int) -> int:
+    """How many octets of an object are its time tag."""
+    if kind not in FAMILIES:
+        return 0
+    return _SHORT_TAG_BYTES if kind in SHORT_TAGGED else 7 if kind >= 30 else 0
+
+
 # type -> octets of one object after its address
 OBJECT_BYTES: Final[dict[int, int]] = {
-    **{kind: _ELEMENTS[family] + (_TAG_BYTES if kind >= 30 else 0)
-       for kind, family in FAMILIES.items()},
+    **{kind: _ELEMENTS[family] + _tag_bytes(kind) for kind, family in FAMILIES.items()},
     21: 2, END_OF_INITIALISATION: 1, INTERROGATION: 1, COUNTER_INTERROGATION: 1,
 }  # fmt: skip
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -70,8 +80,8 @@ EVENT_CAUSES: Final = frozenset(
 
 class InformationObject(NamedTuple):
     """One information object. `raw`: value before the point table's factors; None where the state is no value. Of a
-    normalised value it is the 16-bit code. `tag`: the seven octets of its time tag; `bits`: its quality bits, as in
-    QDS. `travelling`: a double point between its two positions (00), a step position in transient state."""
+    normalised value it is the 16-bit code. `tag`: the octets of its time tag, seven or three; `bits`: its quality bits,
+    as in QDS. `travelling`: a double point between its two positions (00), a step position in transient state."""
 
     address: int
     raw: int | float | None
@@ -94,55 +104,64 @@ class Asdu:
     objects: tuple[InformationObject, ...]
 
 
-def decode_apdu(apdu: bytes) -> Asdu | None:
-    """Decode the message in an APDU; None for S and U frames, which carry none, and for types not used here.
+@dataclass(frozen=True, slots=True)
+class AsduLayout:
+    """How many octets the cause of transmission, the common address and the object address have on a link."""
+
+    cause: int = 2
+    common_address: int = 2
+    object_address: int = 3
+
+    @property
+    def head(self) -> int:
+        """Octets before the first object."""
+        return 2 + self.cause + self.common_address
+
+
+LAYOUT_104: Final = AsduLayout()
+
+
+def decode_asdu(data: bytes, layout: AsduLayout = LAYOUT_104, subject: str = "iec104") -> Asdu | None:
+    """Decode a message; None for types not used here. `subject`: of the error.
 
     Raises:
         Garbled: the length does not fit the type and number of objects.
     """
-    if len(apdu) < 6 or apdu[0] != 0x68 or apdu[1] != len(apdu) - 2:
-        raise Garbled(tr("no APDU: {octets}", octets=apdu[:16].hex()), subject="iec104")
-    if apdu[2] & 1:
-        return None
-    if len(apdu) < 12:
-        raise Garbled(tr("an I frame of {bytes} bytes holds no ASDU", bytes=len(apdu)), subject="iec104")
-    kind, structure, cause = apdu[6], apdu[7], apdu[8]
+    if len(data) < layout.head:
+        raise Garbled(tr("a message of {bytes} bytes holds no ASDU", bytes=len(data)), subject=subject)
+    kind, structure, cause = data[0], data[1], data[2]
     size = OBJECT_BYTES.get(kind)
     if size is None:
         return None
-    count, in_sequence = structure & 0x7F, bool(structure & 0x80)
-    expected = 12 + (3 + count * size if in_sequence else count * (3 + size))
-    if len(apdu) != expected or not count:
+    count, in_sequence, wide = structure & 0x7F, bool(structure & 0x80), layout.object_address
+    expected = layout.head + (wide + count * size if in_sequence else count * (wide + size))
+    if len(data) != expected or not count:
         raise Garbled(
             tr(
                 "type {kind} with {count} objects fills {expected} bytes, got {bytes}",
                 kind=kind,
                 count=count,
                 expected=expected,
-                bytes=len(apdu),
+                bytes=len(data),
             ),
-            subject="iec104",
+            subject=subject,
         )
-    objects, place, address = [], 12, -1
+    objects, place, address = [], layout.head, -1
     for _ in range(count):
         if in_sequence and address >= 0:
             address += 1
         else:
-            address = int.from_bytes(apdu[place : place + 3], "little")
-            place += 3
-        objects.append(_object(kind, address, apdu[place : place + size]))
+            address = int.from_bytes(data[place : place + wide], "little")
+            place += wide
+        objects.append(_object(kind, address, data[place : place + size]))
         place += size
-    common_address = int.from_bytes(apdu[10:12], "little")
+    common_address = int.from_bytes(data[2 + layout.cause : layout.head], "little")
     return Asdu(kind, cause & 0x3F, bool(cause & 0x40), bool(cause & 0x80), common_address, tuple(objects))
 
 
-def type_of(apdu: bytes) -> int:
-    """The type of the message in an APDU; 0 where it holds none."""
-    return apdu[6] if len(apdu) >= 12 and not apdu[2] & 1 else 0
-
-
 def _object(kind: int, address: int, data: bytes) -> InformationObject:
-    tag = data[-_TAG_BYTES:] if kind in FAMILIES and kind >= 30 else None
+    tag_bytes = _tag_bytes(kind)
+    tag = data[-tag_bytes:] if tag_bytes else None
     family = FAMILIES.get(kind)
     raw: int | float | None = None
     bits, travelling = 0, False
@@ -184,17 +203,22 @@ def _quality(bits: int, empty: bool) -> Quality:
 
 
 def decode_time(tag: bytes, utc_offset_min: int, near_utc_ms: int) -> int | None:
-    """Decode a CP56Time2a into UTC ms; None where its IV bit is set or it is no valid time.
+    """Decode a CP56Time2a or CP24Time2a into UTC ms; None where its IV bit is set or it is no valid time.
 
     Args:
-        tag: the seven octets.
+        tag: the seven or three octets.
         utc_offset_min: standard time of the station's clock, minutes east of UTC; its SU bit (summer time) adds 60.
-        near_utc_ms: time of arrival; the century that gives the nearest time is taken.
+        near_utc_ms: time of arrival; the century, or the hour of a short tag, that gives the nearest time is taken.
     """
     milliseconds = int.from_bytes(tag[:2], "little")
     if tag[2] & 0x80 or milliseconds > 59_999:
         return None
-    minute, hour, summer = tag[2] & 0x3F, tag[3] & 0x1F, bool(tag[3] & 0x80)
+    minute = tag[2] & 0x3F
+    if len(tag) == _SHORT_TAG_BYTES:
+        in_hour_ms = (minute - utc_offset_min) * 60_000 + milliseconds
+        hours = (near_utc_ms - in_hour_ms + _HOUR_MS // 2) // _HOUR_MS
+        return in_hour_ms + hours * _HOUR_MS if minute < 60 else None
+    hour, summer = tag[3] & 0x1F, bool(tag[3] & 0x80)
     day, month, year = tag[4] & 0x1F, tag[5] & 0x0F, tag[6] & 0x7F
     if year > 99:
         return None

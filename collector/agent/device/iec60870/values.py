@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from collector.agent.device.contract import Reading, Why
-from collector.agent.device.iec104.asdu import (
+from collector.agent.device.iec60870.asdu import (
     BLOCKED,
     EVENT_CAUSES,
     FAMILIES,
