@@ -226,7 +226,7 @@ _SWITCHED: Final = ("on_grid", "agc_in_service", "avc_in_service", "condenser", 
 def tagged_statuses(config: AgentConfig) -> Iterator[tuple[str, str]]:
     """Unit and quantity of each status with the device's own time tag."""
     for device in config.settings.device:
-        for point in config.points[device.id] if device.protocol == "iec104" else ():
+        for point in config.points[device.id] if device.is_telecontrol else ():
             tagged = point.area in _TAGGED and not point.backup and point.quantity in _SWITCHED
             if tagged and BY_NAME[point.quantity].kind is QuantityKind.STATUS:
                 yield point.unit or device.unit, point.quantity
@@ -234,7 +234,7 @@ def tagged_statuses(config: AgentConfig) -> Iterator[tuple[str, str]]:
 
 def warm_up_ms(config: AgentConfig) -> int:
     """Time until every device has been due, the slowest twice, and 104 stations have been interrogated, ms."""
-    has_stations = any(device.protocol == "iec104" for device in config.settings.device)
+    has_stations = any(device.is_telecontrol for device in config.settings.device)
     return 2 * longest_period_ms(config) + (_WARM_MS if has_stations else _WARM_MS // 5)
 
 

@@ -89,7 +89,7 @@ def _cycle(
     base_s = config.settings.gateway.record_period_s
     late = []
     for device in config.settings.device:
-        if device.protocol == "iec104":
+        if device.is_telecontrol:
             continue  # the device reports spontaneously
         due = int(took_s / (device.period_s or base_s) * _MARGIN)
         had = next((d["reads"] for d in last["devices"] if d["device"] == device.id), 0) - reads.get(device.id, 0)

@@ -60,9 +60,9 @@ def sources_of(config: AgentConfig) -> dict[tuple[str, str], list[TrueSource]]:
 
 def _source(config: AgentConfig, device: DeviceConfig, point: Point) -> TrueSource:
     period_s: Fraction | float = device.period_s or config.settings.gateway.record_period_s
-    if point.period_s and device.protocol != "iec104":
+    if point.period_s and not device.is_telecontrol:
         period_s = point.period_s
-    if device.protocol == "iec104":
+    if device.is_telecontrol:
         period_s = config.settings.gateway.record_period_s  # the device reports spontaneously
     factor = abs(RAW_UNITS[point.raw_unit][1]) * BY_NAME[point.quantity].scale
     raw_step = abs(point.scale)

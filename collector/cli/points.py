@@ -39,6 +39,8 @@ class Protocol(StrEnum):
     MODBUS_ASCII = "modbus_ascii"
     MODBUS_ASCII_OVER_TCP = "modbus_ascii_over_tcp"
     IEC104 = "iec104"
+    IEC101 = "iec101"
+    IEC101_OVER_TCP = "iec101_over_tcp"
     DLT645 = "dlt645"
     DLT645_OVER_TCP = "dlt645_over_tcp"
     DLT698 = "dlt698"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -108,7 +108,10 @@ class DeviceConfig(Section):
     `slave`: Modbus unit id. `max_registers`, `max_coils`, `max_gap`, `one_point_per_request`, `pause_ms`: what the
     device takes. `quiet_ms`: silence after which a line out of step is used again. `transaction_id`: "any" for a Modbus
     gateway that answers with numbers of its own. `retry_refused_s`: longest rest of a point at a refused address.
-    `backoff_max_s`: longest of a silent device. `common_addresses`: 104 stations asked on the link. `transit_s`: how
+    `backoff_max_s`: longest of a silent device. `common_addresses`: 101 or 104 stations asked on the link. `link_mode`:
+    "balanced" where a 101 station sends by itself. `link_address`: of a 101 station. `link_address_octets`,
+    `cause_octets`, `common_address_octets`, `object_address_octets`: widths of these fields on a 101 link.
+    `link_retries`: how often a request without answer is repeated before the link counts as down. `transit_s`: how
     long a double point may be between its two positions. `redundant`: HOST:PORT of their other servers. `address`: DL/T
     645 or 698.45 meter, 12 digits; 12 A: whoever is there, for `agent read` when commissioning. `logical_address`,
     `client_address`: of a 698.45 meter, and of this gateway as it asks it.
@@ -117,7 +120,7 @@ class DeviceConfig(Section):
     id: Identifier
     protocol: Literal[
         "modbus_tcp", "modbus_udp", "modbus_rtu", "modbus_rtu_over_tcp", "modbus_ascii", "modbus_ascii_over_tcp",
-        "iec104", "dlt645", "dlt645_over_tcp", "dlt698", "dlt698_over_tcp",
+        "iec104", "iec101", "iec101_over_tcp", "dlt645", "dlt645_over_tcp", "dlt698", "dlt698_over_tcp",
     ]  # fmt: skip
     points: str
     ignore_columns: list[str] = []
@@ -130,6 +133,13 @@ class DeviceConfig(Section):
     data_bits: Literal[7, 8] = 8
     slave: Annotated[int, Field(ge=0, le=255)] = 1
     common_addresses: list[Annotated[int, Field(ge=1, le=65534)]] = []
+    link_mode: Literal["unbalanced", "balanced"] = "unbalanced"
+    link_address: Annotated[int, Field(ge=0, le=65534)] = 1
+    link_address_octets: Annotated[int, Field(ge=0, le=2)] = 1
+    cause_octets: Annotated[int, Field(ge=1, le=2)] = 1
+    common_address_octets: Annotated[int, Field(ge=1, le=2)] = 1
+    object_address_octets: Annotated[int, Field(ge=1, le=3)] = 2
+    link_retries: Annotated[int, Field(ge=0, le=10)] = 2
     address: str = ""
     logical_address: Annotated[int, Field(ge=0, le=3)] = 0
     client_address: Annotated[int, Field(ge=0, le=255)] = 16
@@ -154,6 +164,16 @@ class DeviceConfig(Section):
     t2_s: Annotated[int, Field(ge=1, le=255)] = 10
     t3_s: Annotated[int, Field(ge=1, le=255)] = 20
     utc_offset_min: Annotated[int, Field(ge=-840, le=840)] = 480
+
+    @property
+    def is_telecontrol(self) -> bool:
+        """Whether the device speaks IEC 60870-5-101 or -104: it is interrogated, and reports changes by itself."""
+        return self.protocol.startswith("iec10")
+
+    @property
+    def is_iec101(self) -> bool:
+        """Whether the device is a 101 station, on a serial line or behind a serial server."""
+        return self.protocol.startswith("iec101")
 
 
 class AgentSettings(Section):
@@ -259,7 +279,7 @@ def _check_references(file: str, settings: AgentSettings, problems: list[Problem
                 problems.append(Problem(file, 0, key, tr("give either host and port, or serial")))
         elif not device.host or device.port is None:
             problems.append(Problem(file, 0, key, tr("{protocol} needs host and port", protocol=device.protocol)))
-        if device.protocol in ("modbus_rtu", "modbus_ascii", "dlt645", "dlt698") and not device.serial:
+        if device.protocol in ("modbus_rtu", "modbus_ascii", "dlt645", "dlt698", "iec101") and not device.serial:
             problems.append(
                 Problem(file, 0, f"{key}.serial", tr("{protocol} needs the serial line", protocol=device.protocol))
             )
@@ -269,8 +289,29 @@ def _check_references(file: str, settings: AgentSettings, problems: list[Problem
                 address=device.address,
             )
             problems.append(Problem(file, 0, f"{key}.address", message))
-        if device.protocol == "iec104" and not device.common_addresses:
+        if device.is_telecontrol and not device.common_addresses:
             problems.append(Problem(file, 0, f"{key}.common_addresses", tr("name at least one common address")))
+        if device.is_iec101:
+            problems += _link_problems(file, key, device)
+
+
+def _link_problems(file: str, key: str, device: DeviceConfig) -> Iterator[Problem]:
+    """What can't be on a 101 link."""
+    if not device.link_address_octets and device.link_mode != "balanced":
+        message = tr("0: only a balanced link may go without an address, two stations on a line need theirs")
+        yield Problem(file, 0, f"{key}.link_address_octets", message)
+    # The highest value of each width means all stations.
+    limit = 256**device.link_address_octets - 2
+    if device.link_address_octets and device.link_address > limit:
+        message = tr("{value} does not fit: {octets} octets hold up to {limit}", value=device.link_address,
+                     octets=device.link_address_octets, limit=limit)  # fmt: skip
+        yield Problem(file, 0, f"{key}.link_address", message)
+    limit = 256**device.common_address_octets - 2
+    for common_address in device.common_addresses:
+        if common_address > limit:
+            message = tr("{value} does not fit: {octets} octets hold up to {limit}", value=common_address,
+                         octets=device.common_address_octets, limit=limit)  # fmt: skip
+            yield Problem(file, 0, f"{key}.common_addresses", message)
 
 
 def _check_units(
@@ -290,5 +331,10 @@ def _check_units(
             )
         elif unit not in units:
             problems.append(Problem(point.file, point.row, "unit", tr("no [[unit]] has id {unit!r}", unit=unit)))
-        if device.protocol == "iec104" and point.common_address is None and len(device.common_addresses) > 1:
+        if device.is_telecontrol and point.common_address is None and len(device.common_addresses) > 1:
             problems.append(Problem(point.file, point.row, "common_address", tr("the device has several: name one")))
+        limit = 256**device.object_address_octets - 1
+        if device.is_iec101 and point.address > limit:
+            message = tr("{value} does not fit: {octets} octets hold up to {limit}", value=point.address,
+                         octets=device.object_address_octets, limit=limit)  # fmt: skip
+            problems.append(Problem(point.file, point.row, "address", message))

@@ -67,7 +67,9 @@ class Entry:
 
 
 def family_of(protocol: str) -> str:
-    """The family of a protocol: modbus, iec104, dlt645 or dlt698; it decides how address columns are read."""
+    """The family of a protocol: modbus, iec104 (101 too), dlt645 or dlt698; it decides how address columns are read."""
+    if protocol.startswith("iec10"):
+        return "iec104"
     return "modbus" if protocol.startswith("modbus") else protocol.removesuffix("_over_tcp")
 
 
@@ -76,7 +78,7 @@ def load_points(path: Path, protocol: str, device: str, ignored: Iterable[str] =
 
     Args:
         path: CSV (UTF-8, a BOM tolerated, or GBK) or XLSX (the sheet 点表, else the first).
-        protocol: modbus_tcp, modbus_rtu, modbus_rtu_over_tcp, iec104, dlt645, dlt698 or one of the two with
+        protocol: modbus_tcp, modbus_rtu, modbus_rtu_over_tcp, iec104, iec101, dlt645, dlt698 or one of the three with
             _over_tcp: decides what the address columns mean.
         device: id of the device.
         ignored: headings of columns that are passed over.

@@ -122,5 +122,7 @@ def _place(device: DeviceConfig) -> str:
     line = line_name(device).removesuffix(f" {device.id}")
     if device.protocol == "iec104":
         return f"{device.protocol} {line}"
+    if device.is_iec101:
+        return f"{device.protocol} {line} {device.link_address}"
     member = str(device.slave) if device.protocol.startswith("modbus") else device.address.zfill(12)
     return f"{device.protocol} {line} {member}"

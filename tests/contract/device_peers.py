@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Scripted peers for the contract suite: a Modbus slave, a 645 and a 698.45 meter (TCP and pty), and a 104 station.
+"""Scripted peers for the contract suite: a Modbus slave, a 645 and a 698.45 meter (TCP and pty), 101 and 104 stations.
 
 Each serves one value (4660 = 0x1234 kW in register 7, or as much from
 a meter, or a breaker that is closed) and behaves as it is told: `good`,
@@ -411,3 +411,131 @@ async def answer_interrogation(script: Script, station: Station, asdu: bytes) ->
         value = bytes([1, 1, 20, 0, 1, 0, 9, 0, 0, 1])  # another address than the one wanted
     station.send(value)
     station.send(asdu[:2] + b"\x0a" + asdu[3:])
+
+
+def link_frame(control: int, asdu: bytes = b"", *, address: int = 1) -> bytes:
+    """An FT1.2 frame with a link address of one octet."""
+    body = bytes([control, address]) + asdu
+    head = bytes([0x68, len(body), len(body), 0x68]) if asdu else b"\x10"
+    return head + body + bytes([sum(body) & 0xFF, 0x16])
+
+
+def link_frame_bytes(pending: bytes) -> int:
+    """How long the frame is that begins here, as far as its head has come."""
+    if pending[:1] in (b"\x10", b"\xe5"):
+        return 5 if pending[0] == 0x10 else 1
+    return pending[1] + 6 if len(pending) > 1 else len(pending) + 1
+
+
+def interrogation_answer(script: Script, asdu: bytes) -> list[bytes]:
+    """Messages of 101 (cause 1 octet, common address 1, object address 2) with a closed breaker at 1, untagged."""
+    if script.behaviour == "refused":
+        return [asdu[:2] + b"\x47" + asdu[3:]]
+    value = bytes([1, 1, 20, 1, 9 if script.behaviour == "short" else 1, 0, 1])
+    return [asdu[:2] + b"\x07" + asdu[3:], value, asdu[:2] + b"\x0a" + asdu[3:]]
+
+
+class AskedStation:
+    """The secondary of an unbalanced 101 link with address 1: messages wait as class 1 data."""
+
+    def __init__(self) -> None:
+        self.waiting: list[bytes] = []
+        self._fcb: int | None = None
+        self._last = b""
+
+    async def reply(self, script: Script, request: bytes) -> bytes:
+        control = request[4] if request[0] == 0x68 else request[1]
+        assert control & 0x40
+        assert request[-2] == sum(request[4 if request[0] == 0x68 else 1 : -2]) & 0xFF
+        script.asked.append(request)
+        if script.behaviour == "silent":
+            return b""
+        if script.behaviour == "late":
+            await asyncio.sleep(LATE_S)
+        if not (control & 0x10 and control & 0x20 == self._fcb):
+            self._fcb = control & 0x20 if control & 0x10 else None
+            self._last = self._answer(script, control & 0x0F, request)
+        if script.behaviour == "garbled":
+            return self._last[:-2] + bytes([self._last[-2] ^ 1]) + self._last[-1:]
+        return self._last
+
+    def _answer(self, script: Script, function: int, request: bytes) -> bytes:
+        if function == 3:
+            self.waiting += interrogation_answer(script, request[6:-2])
+        if function in (10, 11) and self.waiting:
+            asdu = self.waiting.pop(0)
+            return link_frame(0x28 if self.waiting else 0x08, asdu)
+        wait = 0x20 if self.waiting else 0
+        return link_frame(wait | {0: 0, 3: 0, 9: 11, 10: 9, 11: 9}[function])
+
+
+@asynccontextmanager
+async def iec101_over_tcp(script: Script) -> AsyncIterator[int]:
+    station = AskedStation()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            head = await reader.readexactly(2)
+            writer.write(await station.reply(script, head + await reader.readexactly(link_frame_bytes(head) - 2)))
+
+    async with serve(talk) as port:
+        yield port
+
+
+@asynccontextmanager
+async def iec101(script: Script) -> AsyncIterator[Path]:
+    async with on_a_pty(script, AskedStation().reply, link_frame_bytes) as path:
+        yield path
+
+
+class SendingStation:
+    """Both primary and secondary of a balanced 101 link with address 1; sends one message after the other."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self.writer, self.waiting, self._fcb = writer, list[bytes](), 0x20
+        self._under_way = False
+
+    def send(self, *asdus: bytes) -> None:
+        self.waiting += asdus
+        self._next()
+
+    def _next(self) -> None:
+        if self.waiting and not self._under_way:
+            self._under_way = True
+            self.writer.write(link_frame(0x53 | self._fcb, self.waiting.pop(0)))
+            self._fcb ^= 0x20
+
+    async def take(self, script: Script, frame: bytes) -> None:
+        control = 0 if frame == b"\xe5" else frame[4] if frame[0] == 0x68 else frame[1]
+        if not control & 0x40:
+            self._under_way = False
+            self._next()
+            return
+        script.asked.append(frame)
+        assert control & 0x80, "a controlling station"
+        if script.behaviour == "silent":
+            return
+        if script.behaviour == "late":
+            await asyncio.sleep(LATE_S)
+        reply = link_frame({0: 0, 2: 0, 3: 0, 9: 11}[control & 0x0F])
+        if script.behaviour == "garbled":
+            reply = reply[:-2] + bytes([reply[-2] ^ 1, 0x16])
+        self.writer.write(reply)
+        if control & 0x0F == 3:
+            self.send(*interrogation_answer(script, frame[6:-2]))
+
+
+@asynccontextmanager
+async def iec101_balanced_over_tcp(script: Script, stations: list[SendingStation] | None = None) -> AsyncIterator[int]:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        station = SendingStation(writer)
+        if stations is not None:
+            stations.append(station)
+        while True:
+            frame = await reader.readexactly(1)
+            while len(frame) < (size := link_frame_bytes(frame)):
+                frame += await reader.readexactly(size - len(frame))
+            await station.take(script, frame)
+
+    async with serve(talk) as port:
+        yield port

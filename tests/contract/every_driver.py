@@ -25,6 +25,9 @@ from tests.contract.device_peers import (
     dlt645_over_tcp,
     dlt698,
     dlt698_over_tcp,
+    iec101,
+    iec101_balanced_over_tcp,
+    iec101_over_tcp,
     iec104,
     modbus_ascii,
     modbus_ascii_over_tcp,
@@ -37,9 +40,13 @@ from tests.patience import HANG_S
 
 # A meter of 1997 is no protocol of its own: the driver knows it by its identifiers.
 OLD_METER = "dlt645_1997_over_tcp"
+# Nor is a station that sends by itself: `link_mode` says so.
+BALANCED = "iec101_balanced_over_tcp"
+TELECONTROL = ("iec104", "iec101", "iec101_over_tcp", BALANCED)
 PROTOCOLS = [
     "modbus_tcp", "modbus_udp", "modbus_rtu_over_tcp", "modbus_rtu", "modbus_ascii_over_tcp", "modbus_ascii",
     "dlt645_over_tcp", "dlt645", "dlt698_over_tcp", "dlt698", "iec104",
+    "iec101_over_tcp", "iec101", "iec101_balanced_over_tcp",
 ]  # fmt: skip
 
 
@@ -77,7 +84,8 @@ DEVICE_S = 60.0
 PEERS: dict[str, Any] = {
     "modbus_tcp": modbus_tcp, "modbus_rtu_over_tcp": modbus_rtu_over_tcp, "modbus_rtu": modbus_rtu,
     "dlt645_over_tcp": dlt645_over_tcp, "dlt645": dlt645, "dlt698_over_tcp": dlt698_over_tcp, "dlt698": dlt698,
-    OLD_METER: dlt645_1997_over_tcp, "iec104": iec104, "modbus_udp": modbus_udp,
+    OLD_METER: dlt645_1997_over_tcp, "iec104": iec104,
+    "iec101_over_tcp": iec101_over_tcp, "iec101": iec101, BALANCED: iec101_balanced_over_tcp, "modbus_udp": modbus_udp,
     "modbus_ascii": modbus_ascii, "modbus_ascii_over_tcp": modbus_ascii_over_tcp,
 }  # fmt: skip
 
@@ -97,10 +105,12 @@ def build(
     protocol: str, folder: Path, place: int | Path, *, table: str = "", clock: Clock | None = None, **keys: object
 ) -> Device:
     file = folder / "points.csv"
-    tables = {"iec104": IEC104_TABLE, "dlt645": DLT645_TABLE, "dlt645_over_tcp": DLT645_TABLE,
+    tables = {**dict.fromkeys(TELECONTROL, IEC104_TABLE), "dlt645": DLT645_TABLE, "dlt645_over_tcp": DLT645_TABLE,
               OLD_METER: OLD_METER_TABLE, "dlt698": DLT698_TABLE, "dlt698_over_tcp": DLT698_TABLE}  # fmt: skip
     file.write_text(table or tables.get(protocol, MODBUS_TABLE), "utf-8")
-    protocol = protocol.replace("_1997", "")
+    if protocol == BALANCED:
+        keys = {"link_mode": "balanced"} | keys
+    protocol = protocol.replace("_1997", "").replace("_balanced", "")
     # A pty takes even parity on its first opening only; see the test of that below.
     where = (
         {"serial": str(place), "parity": "none"} if isinstance(place, Path) else {"host": "127.0.0.1", "port": place}

@@ -17,7 +17,19 @@ from tests.contract.device_peers import (
     iec104,
     modbus_rtu,
 )
-from tests.contract.every_driver import DEVICE_S, OLD_METER, PEERS, PROTOCOLS, build, driver, read, run, until_good
+from tests.contract.every_driver import (
+    BALANCED,
+    DEVICE_S,
+    OLD_METER,
+    PEERS,
+    PROTOCOLS,
+    TELECONTROL,
+    build,
+    driver,
+    read,
+    run,
+    until_good,
+)
 
 # Of a device that is waited for in vain. A 104 link has to start first, and some starts only when asked a second time.
 TIMEOUT_S, LINK_TIMEOUT_S = 0.25, 2.0
@@ -46,7 +58,7 @@ def test_a_good_device_gives_every_point_with_its_raw_bytes(protocol: str, tmp_p
         async with driver(protocol, tmp_path, Script()) as device:
             answer = await read(device)
             assert {r.point.name: r.value for r in answer.readings} == (
-                {"breaker": 1} if protocol == "iec104" else {"power": 0x1234, "q": 0x1234}
+                {"breaker": 1} if protocol in TELECONTROL else {"power": 0x1234, "q": 0x1234}
             )
             assert all(r.quality is Quality.GOOD and r.raw for r in answer.readings)
             assert isinstance(device, Showing)
@@ -79,7 +91,7 @@ def test_open_and_close_may_be_called_twice_and_a_closed_device_opens_again(prot
     run(scenario)
 
 
-@pytest.mark.parametrize("protocol", ["modbus_rtu", "modbus_ascii", "dlt645", "dlt698"])
+@pytest.mark.parametrize("protocol", ["modbus_rtu", "modbus_ascii", "dlt645", "dlt698", "iec101"])
 def test_a_line_that_was_let_go_of_opens_again_at_once(protocol: str, tmp_path: Path) -> None:
     async def scenario() -> None:
         async with driver(protocol, tmp_path, Script()) as device:
@@ -107,7 +119,7 @@ def test_a_failed_read_is_a_quality_and_the_device_recovers(
     async def scenario() -> None:
         script = Script(behaviour)
         wanted = expected
-        if protocol == "iec104" and behaviour in ("garbled", "short"):
+        if (protocol == "iec104" and behaviour == "garbled") or (protocol in TELECONTROL and behaviour == "short"):
             wanted = {Quality.INVALID}  # what could not be read of an interrogation is missing from it
         elif protocol == "iec104" and behaviour == "late":
             wanted = {Quality.GOOD}  # an interrogation may take its time
@@ -182,6 +194,8 @@ def test_a_cancelled_read_ends_long_before_its_timeout_and_leaves_the_device_usa
         "dlt645_over_tcp",
         "dlt698_over_tcp",
         "iec104",
+        "iec101_over_tcp",
+        BALANCED,
     ],
 )
 def test_nobody_there_is_silent(protocol: str, tmp_path: Path) -> None:

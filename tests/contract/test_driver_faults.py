@@ -53,6 +53,8 @@ class Injection:
 
     def __init__(self, protocol: str) -> None:
         own = set((_FOLDER / protocol.partition("_")[0]).glob("*.py"))
+        if protocol.startswith("iec10"):
+            own |= set((_FOLDER / "iec60870").glob("*.py"))
         shared = _SHARED | _OF_METERS if protocol.startswith("dlt") else _SHARED
         self._files = {str(path) for path in own | shared}
         self._calls_left = 0

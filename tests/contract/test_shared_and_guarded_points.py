@@ -14,7 +14,7 @@ import pytest
 from collector.agent.device.contract import Device
 from collector.model.record import Quality
 from tests.contract.device_peers import Script
-from tests.contract.every_driver import PROTOCOLS, driver, read, run
+from tests.contract.every_driver import PROTOCOLS, TELECONTROL, driver, read, run
 from tests.contract.raw_station import BOTH_GOOD, TABLE, RawStation, named, read_until, with_station
 
 MODBUS = """name,unit,quantity,area,type,address,raw_unit,guard
@@ -42,8 +42,14 @@ two,U2,on_grid,1,bit,1,
 three,U3,on_grid,30,bit,1,
 guard,,,30,bit,1,{}
 """
-SHARING = {"iec104": IEC104, "dlt645": DLT645, "dlt645_over_tcp": DLT645, "dlt698": DLT698, "dlt698_over_tcp": DLT698}
-SHOWN = {"iec104": 1}
+SHARING = {
+    **dict.fromkeys(TELECONTROL, IEC104),
+    "dlt645": DLT645,
+    "dlt645_over_tcp": DLT645,
+    "dlt698": DLT698,
+    "dlt698_over_tcp": DLT698,
+}
+SHOWN = dict.fromkeys(TELECONTROL, 1)
 GUARDED = TABLE.replace("raw_unit\n", "raw_unit,guard\n").replace(",\n", ",,\n") + "version,,30,bit,3,,1\n"
 SUSPECT = dict.fromkeys(BOTH_GOOD, (None, Quality.SUSPECT))
 
@@ -64,7 +70,7 @@ def test_points_that_share_an_address_all_have_its_value_where_their_guard_holds
             assert {found[name] for name in ("one", "two", "three")} == {expected}
             assert found["guard"] == (None, Quality.GOOD if holds else Quality.SUSPECT)
             assert all(r.raw or r.quality is Quality.SUSPECT for r in answer.readings)
-            if protocol == "iec104":
+            if protocol in TELECONTROL:
                 held = {p.name for p in (await read(device)).holding}
                 assert held == ({"one", "two", "three", "guard"} if holds else set())
 

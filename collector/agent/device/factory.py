@@ -14,7 +14,7 @@ from collector.agent.device.contract import Answer, Device, Reading
 from collector.agent.device.deadlines import Deadlines
 from collector.agent.device.modbus.plan import Framing, RequestLimits
 from collector.agent.device.serial import SerialLine
-from collector.base.clock import Clock
+from collector.base.clock import Clock, arrival_utc_ms
 from collector.base.errors import ConfigError, Problem
 from collector.base.text import tr
 from collector.points import Point
@@ -177,7 +177,22 @@ def _dlt698(settings: Settings, points: tuple[Point, ...], clock: Clock, name: s
     return Dlt698Device(settings, line, points, clock)
 
 
+def _iec101(settings: Settings, points: tuple[Point, ...], clock: Clock, name: str, lines: dict[str, object]) -> Device:
+    from collector.agent.device.iec101.driver import Iec101Device, place_of
+    from collector.agent.device.iec101.line import LinkLine
+    from collector.agent.device.iec101.secondary import BalancedSecondary, Inbox
+
+    place, line, inbox = place_of(settings), lines.get(name), Inbox(lambda: arrival_utc_ms(clock))
+    if place.balanced or not isinstance(line, LinkLine):  # a balanced link has its line for itself
+        line = lines[name] = LinkLine(
+            name, place.octets, host=settings.host, port=settings.port or 0, serial=serial_line(settings),
+            secondary=BalancedSecondary(place, inbox.put) if place.balanced else None,
+        )  # fmt: skip
+    return Iec101Device(settings, line, inbox, points, clock)
+
+
 _BUILDERS: dict[str, _Builder] = {
-    **dict.fromkeys(_FRAMINGS, _modbus), "iec104": _iec104, **dict.fromkeys(("dlt645", "dlt645_over_tcp"), _dlt645),
+    **dict.fromkeys(_FRAMINGS, _modbus), "iec104": _iec104, **dict.fromkeys(("iec101", "iec101_over_tcp"), _iec101),
+    **dict.fromkeys(("dlt645", "dlt645_over_tcp"), _dlt645),
     **dict.fromkeys(("dlt698", "dlt698_over_tcp"), _dlt698),
 }  # fmt: skip

@@ -10,6 +10,7 @@ from collector.agent.device.dlt645.codec import WILDCARD, layout_of
 from collector.agent.device.dlt645.driver import layouts_of
 from collector.agent.device.dlt698.driver import ATTRIBUTES_PER_REQUEST, check_attributes
 from collector.agent.device.factory import limits_of, line_name, serial_line
+from collector.agent.device.iec101.driver import layout_of as widths_of
 from collector.agent.device.iec60870.asdu import OBJECT_BYTES
 from collector.agent.device.modbus.plan import plan_reads
 from collector.agent.device.registers import Guard
@@ -31,7 +32,8 @@ _DLT698_ATTRIBUTE_BYTES = 4 + 4 + 3 + 3 * 5
 
 @dataclass(frozen=True, slots=True)
 class DevicePlan:
-    """The cost of one cycle of a device. `requests`: Modbus requests, frames to a meter, or 104 interrogations.
+    """The cost of one cycle of a device. `requests`: Modbus requests, frames to a meter or a 101 station, or 104
+    interrogations.
 
     `bytes`: request and reply of a cycle, framing included, without TCP/IP. `cycle_s`: seconds a cycle takes: bits over
     baud rate on a serial line, else a usual round trip per request, and the pauses. `worst_s`: seconds until a dead
@@ -67,6 +69,15 @@ def _plan(config: AgentConfig, device: DeviceConfig) -> DevicePlan:
         requests = len(device.common_addresses)
         objects = {(p.common_address, p.address): p for p in points}.values()
         count = requests * 3 * 16 + sum(_IEC104_HEAD_BYTES + OBJECT_BYTES[int(p.area)] for p in objects)
+    elif device.is_iec101:
+        # As much, each message asked for by a frame of its own.
+        period_s = float(device.interrogation_period_s)
+        widths = widths_of(device)
+        objects = {(p.common_address, p.address): p for p in points}.values()
+        requests = 3 * len(device.common_addresses) + len(objects)
+        head = widths.head + widths.object_address
+        count = requests * (2 * device.link_address_octets + _IEC101_FRAMES_BYTES + head)
+        count += sum(OBJECT_BYTES[int(p.area)] for p in objects)
     elif device.protocol.startswith("dlt698"):
         # The list of attributes out; three elements on average come back for each.
         attributes = {p.address & ~0xFF for p in points}
@@ -93,6 +104,7 @@ def _plan(config: AgentConfig, device: DeviceConfig) -> DevicePlan:
     )
 
 
+_IEC101_FRAMES_BYTES = 12  # start, length, control, checksum and end of a request and of an answer with data
 _IEC104_HEAD_BYTES = 15  # APCI, ASDU head and object address, one object per frame
 
 
@@ -156,7 +168,8 @@ def _line_problems(config: AgentConfig, file: str) -> Iterator[Problem]:
     slaves: dict[tuple[str, int | str], int] = {}
     for index, device in enumerate(config.settings.device, 1):
         first_index, first = lines.setdefault(line_name(device), (index, device))
-        same = ("protocol", "transaction_id", *(("baud", "parity", "data_bits") if device.serial else ()))
+        of_link = ("link_mode", "link_address_octets") if device.is_iec101 else ()
+        same = ("protocol", "transaction_id", *of_link, *(("baud", "parity", "data_bits") if device.serial else ()))
         for key in same:
             if getattr(first, key) != getattr(device, key):
                 message = tr(
@@ -166,6 +179,15 @@ def _line_problems(config: AgentConfig, file: str) -> Iterator[Problem]:
                 )
                 yield Problem(file, 0, f"device[{index}].{key}", message)
         if device.protocol == "iec104":
+            continue
+        if device.link_mode == "balanced" and first is not device:
+            message = tr("a balanced link has its line for itself; device[{other}] is on it too", other=first_index)
+            yield Problem(file, 0, f"device[{index}].link_mode", message)
+            continue
+        if device.is_iec101:
+            if (other := slaves.setdefault((line_name(device), device.link_address), index)) != index:
+                message = tr("device[{other}] is the same station on the same line", other=other)
+                yield Problem(file, 0, f"device[{index}].link_address", message)
             continue
         address = device.slave if device.protocol.startswith("modbus") else device.address.zfill(12)
         if (other := slaves.setdefault((line_name(device), address), index)) != index:

@@ -17,8 +17,8 @@ from collector.wire import Signer, load_signing_key
 
 
 def point_period_ms(settings: AgentSettings, built: DeviceOnLine, point: Point) -> int:
-    """Polling period of a point: its own, the device's, or the record period; 104 points arrive when they change."""
-    if point.period_s is None or built.settings.protocol == "iec104":
+    """Polling period of a point: its own, the device's, or the record period; of 101 and 104 when they change."""
+    if point.period_s is None or built.settings.is_telecontrol:
         return round((built.settings.period_s or settings.gateway.record_period_s) * 1000)
     return max(1, round(point.period_s * 1000))
 

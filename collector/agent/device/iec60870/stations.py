@@ -64,8 +64,12 @@ class Stations:
 
     def on_loss(self, stamp: int) -> None:
         """The link was lost: all values are invalid until the stations have been interrogated again."""
-        self.values.forget()
+        self.forget()
         self.fresh += [Reading(p, None, Quality.INVALID, stamp) for p in self._points]
+
+    def forget(self) -> None:
+        """The link was lost, which the read that noticed it reports."""
+        self.values.forget()
         for station in self:
             station.reset(station.due_utc_ms)
 
