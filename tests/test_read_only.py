@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 AGENT = Path(__file__).parents[1] / "collector" / "agent"
 DRIVERS = AGENT / "device"
 SOURCES = sorted(AGENT.rglob("*.py"))
@@ -130,6 +132,44 @@ def test_698_encodes_get_of_attributes_and_nothing_else() -> None:
     assert all(ast.unparse(request).startswith("encode_get(") for request in sent)
     for path in (DRIVERS / "dlt698").glob("*.py"):
         assert not {node.attr for node in attributes(ast.parse(path.read_text("utf-8")))} & {"write", "send"}, path
+
+
+def test_101_encodes_services_of_the_link_that_read_and_interrogations_and_nothing_else() -> None:
+    from collector.agent.device.iec101 import ft12
+    from collector.agent.device.iec60870 import asdu
+
+    tree = ast.parse((DRIVERS / "iec101" / "ft12.py").read_text("utf-8"))
+    calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and ast.unparse(n.func) == "_fixed"]
+    services = {ast.unparse(n.args[1]).rpartition("Service.")[2] for n in calls}
+    assert services == {"STATUS", "RESET", "TEST", "CLASS_1", "CLASS_2", "reply"}
+    assert {s: int(ft12.Service[s]) for s in services - {"reply"}} == {
+        "STATUS": 9, "RESET": 0, "TEST": 2, "CLASS_1": 10, "CLASS_2": 11
+    }  # fmt: skip
+    # User data leave in one place only, and its type is one of these two, its cause activation.
+    sends = [n for n in attributes(tree) if ast.unparse(n) == "Service.SEND"]
+    (encoder,) = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name == "encode_interrogation"]
+    assert [n for n in ast.walk(encoder) if n in sends] == sends
+    assert len(sends) == 1
+    assert {asdu.INTERROGATION: 20, asdu.COUNTER_INTERROGATION: 5} == ft12._QUALIFIERS == {100: 20, 101: 5}
+    assert ft12._ACTIVATION == 6
+    for kind in set(range(256)) - {100, 101}:
+        with pytest.raises(KeyError):
+            ft12.encode_interrogation(ft12.LinkPlace(), True, kind, 1, asdu.AsduLayout())
+    # What the line writes is a request that `link.py` encodes, or a reply of the secondary.
+    written = [
+        (path.name, ast.unparse(n.args[0]))
+        for path in sorted((DRIVERS / "iec101").glob("*.py"))
+        for n in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute) and n.func.attr in ("write", "sendto")
+    ]
+    assert sorted(written) == [("line.py", "reply"), ("line.py", "request")]
+    link = ast.parse((DRIVERS / "iec101" / "link.py").read_text("utf-8"))
+    imported = {a.name for n in ast.walk(link) if isinstance(n, ast.ImportFrom) for a in n.names}
+    assert {name for name in imported if name.startswith("encode")} == {
+        "encode_class_1", "encode_class_2", "encode_interrogation", "encode_reset", "encode_status_request",
+        "encode_test",
+    }  # fmt: skip
+    assert not {n.attr for n in attributes(link)} & {"to_bytes", "fromhex"}
 
 
 def test_only_the_drivers_import_a_protocol_library() -> None:

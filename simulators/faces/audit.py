@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The log of every byte a face receives, with a check that every request only reads.
 
-Allowed are Modbus functions 1-4; 104 U and S frames and types 100 and 101; DL/T 645 control 11H and 12H, of 1997 01H
-and 02H; DL/T 698.45 GET of one or several attributes. Any other request is noted here and, unless a test wants it, in
-`FORBIDDEN`, which the pytest plugin turns into a failed run: the proof that the agent can't write to a device.
+Allowed are Modbus functions 1-4; 104 U and S frames and types 100 and 101; 101 the same types, reset and test of the
+link, its status, class 1 and 2 data; DL/T 645 control 11H and 12H, of 1997 01H and 02H; DL/T 698.45 GET of one or
+several attributes. Any other request is noted here and, unless a test wants it, in `FORBIDDEN`, which the pytest plugin
+turns into a failed run: the proof that the agent can't write to a device.
 """
 
 from __future__ import annotations

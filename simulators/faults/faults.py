@@ -3,9 +3,10 @@
 
 Kinds that change what is sent (any protocol): silence, delay, jitter, garbage, checksum, truncate, glue, reset,
 half_open. Kinds that change the device: exception (Modbus, meters), register_shift, swap_words (Modbus);
-no_termination, sequence, no_ack, window, no_start_con, no_test_con, test_often, invalid, invalid_time, summer_time,
-clock_hour, year_wrap (IEC 104); mute, hang_up, echo (Modbus, meters), own_number (Modbus TCP); frozen, refuse, restart,
-roll_over (any). A kind that a protocol does not support is refused.
+no_termination, invalid, invalid_time, summer_time, clock_hour, year_wrap (IEC 101, 104); sequence, no_ack, window,
+no_start_con, no_test_con, test_often (IEC 104); link_busy (IEC 101); mute (Modbus, meters); hang_up, echo (all but
+104), own_number (Modbus TCP); frozen, refuse, restart, roll_over (any).
+A kind that a protocol does not support is refused.
 """
 
 from __future__ import annotations
@@ -27,13 +28,14 @@ KINDS: Final[dict[str, str]] = {
     "sequence": "0: N(S) jumps by one, else added to N(R)", "invalid": "-", "invalid_time": "-", "summer_time": "-",
     "clock_hour": "ms, 0: one hour", "year_wrap": "ms before New Year, 0: one second", "no_ack": "-",
     "window": "frames, 0: no limit", "no_start_con": "-", "no_test_con": "-", "test_often": "ms",
-    "mute": "register or identifier", "hang_up": "-", "echo": "-", "own_number": "transaction number",
+    "link_busy": "-", "mute": "register or identifier", "hang_up": "-", "echo": "-", "own_number": "transaction number",
     "restart": "ms away", "roll_over": "units of the register's last digit before its end, 0: one",
 }  # fmt: skip
 _NUMBERED: Final = ("modbus_tcp", "modbus_udp")
 _UNNUMBERED: Final = ("modbus_rtu", "modbus_rtu_over_tcp", "modbus_ascii", "modbus_ascii_over_tcp")
 _MODBUS: Final = (*_NUMBERED, *_UNNUMBERED)
 _METERS: Final = ("dlt645", "dlt645_over_tcp", "dlt698", "dlt698_over_tcp")
+_LINKS: Final = ("iec101", "iec101_over_tcp")
 # Protocols that support a kind; a kind not listed is supported by all.
 _PROTOCOLS: Final[dict[str, tuple[str, ...]]] = {
     "exception": (*_MODBUS, *_METERS),
@@ -41,13 +43,15 @@ _PROTOCOLS: Final[dict[str, tuple[str, ...]]] = {
     "mute": (*_MODBUS, *_METERS),
     "own_number": _NUMBERED,
     "hang_up": ("modbus_tcp", "modbus_rtu_over_tcp", "modbus_ascii_over_tcp", "dlt645_over_tcp",
-                "dlt698_over_tcp"),
-    **dict.fromkeys(("checksum", "echo"), (*_UNNUMBERED, *_METERS)),
+                "dlt698_over_tcp", "iec101_over_tcp"),
+    **dict.fromkeys(("checksum", "echo"), (*_UNNUMBERED, *_METERS, *_LINKS)),
     **dict.fromkeys(
-        ("no_termination", "sequence", "invalid", "invalid_time", "summer_time", "clock_hour", "year_wrap", "no_ack",
-         "window", "no_start_con", "no_test_con", "test_often"),
-        ("iec104",),
+        ("no_termination", "invalid", "invalid_time", "summer_time", "clock_hour", "year_wrap"), ("iec104", *_LINKS)
     ),
+    **dict.fromkeys(
+        ("sequence", "no_ack", "window", "no_start_con", "no_test_con", "test_often"), ("iec104",)
+    ),
+    "link_busy": _LINKS,
 }  # fmt: skip
 
 

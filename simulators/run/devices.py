@@ -16,6 +16,8 @@ from collector.points.agent_config import AgentConfig, DeviceConfig
 from simulators.faces.audit import Audit
 from simulators.faces.dlt645_line import Meter, MeterBus
 from simulators.faces.dlt698_line import ObjectMeter, ObjectMeterBus
+from simulators.faces.iec101.codec import Widths
+from simulators.faces.iec101.line import LineStation, StationBus
 from simulators.faces.iec104_station import Station
 from simulators.faces.listener import Face, ListenError
 from simulators.faces.modbus import Slave
@@ -63,6 +65,9 @@ class Devices:
         first, name = group[0], "+".join(device.id for device in group)
         if first.protocol == "iec104":
             return self._station(first)
+        if first.is_iec101:
+            stations = [self._line_station(device) for device in group]
+            return StationBus(name, stations, self.audit, self.faults, balanced=first.link_mode == "balanced")
         if first.protocol.startswith("dlt698"):
             return ObjectMeterBus(name, [self._object_meter(device) for device in group], self.audit, self.faults)
         if first.protocol.startswith("dlt645"):
@@ -76,6 +81,19 @@ class Devices:
         station = Station(
             device.id, points, device.common_addresses, self.audit, self.faults, now_utc_ms=self._now_utc_ms,
             utc_offset_min=device.utc_offset_min,
+        )  # fmt: skip
+        station.connect(points, self.board, device.unit)
+        self.members[device.id] = station
+        return station
+
+    def _line_station(self, device: DeviceConfig) -> LineStation:
+        points = self._config.points[device.id]
+        widths = Widths(
+            device.link_address_octets, device.cause_octets, device.common_address_octets, device.object_address_octets
+        )
+        station = LineStation(
+            device.id, points, device.common_addresses, self.audit, self.faults, address=device.link_address,
+            widths=widths, now_utc_ms=self._now_utc_ms, utc_offset_min=device.utc_offset_min,
         )  # fmt: skip
         station.connect(points, self.board, device.unit)
         self.members[device.id] = station
@@ -141,7 +159,7 @@ class Devices:
 
     @property
     def stations(self) -> dict[str, Station]:
-        """The IEC 104 stations by device."""
+        """The IEC 101 and 104 stations by device."""
         return {device: member for device, member in self.members.items() if isinstance(member, Station)}
 
     def requests(self) -> dict[str, int]:

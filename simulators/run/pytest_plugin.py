@@ -3,10 +3,11 @@
 
 Enable it with `pytest_plugins = ["simulators.run.pytest_plugin"]` in the top-level conftest.py.
 
-- `modbus_device(table, protocol=…, slave=…)`, `iec104_station(table, common_addresses=…)`, `dlt645_line(table,
-  addresses=…)` serve devices from the text of a point table on free loopback ports and return a `ServedDevices`:
-  `.host`, `.port`, `.config`, `.show("active_power_mw", "380")`, `.fault("silence")`, `.clear("silence")`,
-  `.requests()`, `.received()`; `.now_utc_ms` is the time of a station's clock.
+- `modbus_device(table, protocol=…, slave=…)`, `iec104_station(table, common_addresses=…)`, `iec101_line(table,
+  addresses=…, balanced=…)`, `dlt645_line(table, addresses=…)` serve devices from the text of a point table on free
+  loopback ports and return a `ServedDevices`: `.host`, `.port`, `.config`, `.show("active_power_mw", "380")`,
+  `.fault("silence")`, `.clear("silence")`, `.requests()`, `.received()`; `.now_utc_ms` is the time of a station's
+  clock.
 - `simulated_plant(scenario=…)` runs a whole PLANT.toml (the demo's by default) with its time server and control
   socket; returns a `ServedPlant`.
 - `broker` is the HOST:PORT of an embedded MQTT broker in a process of its own.
@@ -233,6 +234,25 @@ def iec104_station(simulators_bench: _Bench) -> Callable[..., ServedDevices]:
         lines = f'protocol = "iec104"\ncommon_addresses = {list(common_addresses)}'
         second_port = free_ports(1)[0] if redundant else 0
         return simulators_bench.serve(table, [lines], report_to, second_port=second_port)
+
+    return start
+
+
+@pytest.fixture
+def iec101_line(simulators_bench: _Bench) -> Callable[..., ServedDevices]:
+    """`iec101_line(table, addresses=(1,), balanced=False, report_to=None)`: stations d1, d2… of units U1, U2… behind
+    one serial server, link and common addresses alike."""
+
+    def start(
+        table: str, *, addresses: Sequence[int] = (1,), balanced: bool = False, report_to: list[str] | None = None
+    ) -> ServedDevices:
+        mode = "balanced" if balanced else "unbalanced"
+        lines = [
+            f'protocol = "iec101_over_tcp"\nlink_mode = "{mode}"\nlink_address = {address}\n'
+            f"common_addresses = [{address}]"
+            for address in addresses
+        ]
+        return simulators_bench.serve(table, lines, report_to)
 
     return start
 

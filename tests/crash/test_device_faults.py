@@ -40,6 +40,7 @@ TABLES = {
     "dlt698": "name,quantity,address,scale,raw_unit\nP,active_power_mw,20040201,1000,W\n",
     "iec104": "name,quantity,area,type,address,raw_unit\nP,active_power_mw,36,float32,1,MW\nB,on_grid,30,bit,2,\n",
 }
+TABLES["iec101"] = TABLES["iec104"]
 
 
 @dataclass
@@ -78,6 +79,7 @@ def rows() -> Iterator[tuple[str, str, tuple[str, ...]]]:
     telecontrol = kinds_of("iec104")
     yield "station", "iec104", telecontrol[::2]
     yield "station2", "iec104", telecontrol[1::2]
+    yield "line", "iec101_over_tcp", kinds_of("iec101_over_tcp")
     yield "calm", "modbus_tcp", ()
 
 
@@ -91,7 +93,7 @@ def write_config(folder: Path, victim: str) -> Path:
     for number, (protocol, port) in enumerate(zip(protocols, ports, strict=True)):
         family = protocol.partition("_")[0]
         (folder / f"{family}.csv").write_text(TABLES[family], "utf-8")
-        own = {"iec104": "common_addresses = [1]\nt1_s = 1\nt0_s = 1\n"}
+        own = {"iec104": "common_addresses = [1]\nt1_s = 1\nt0_s = 1\n", "iec101": "common_addresses = [1]\nt1_s = 1\n"}
         own |= dict.fromkeys(("dlt645", "dlt698"), 'address = "000000000001"\n')
         text += (
             f'[[unit]]\nid = "U{number}"\nplant = "P"\n[[device]]\nid = "d{number}"\nprotocol = "{protocol}"\n'

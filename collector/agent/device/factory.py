@@ -192,7 +192,7 @@ def _iec101(settings: Settings, points: tuple[Point, ...], clock: Clock, name: s
 
 
 _BUILDERS: dict[str, _Builder] = {
-    **dict.fromkeys(_FRAMINGS, _modbus), "iec104": _iec104, **dict.fromkeys(("iec101", "iec101_over_tcp"), _iec101),
-    **dict.fromkeys(("dlt645", "dlt645_over_tcp"), _dlt645),
+    **dict.fromkeys(_FRAMINGS, _modbus), "iec104": _iec104, **dict.fromkeys(("dlt645", "dlt645_over_tcp"), _dlt645),
     **dict.fromkeys(("dlt698", "dlt698_over_tcp"), _dlt698),
+    **dict.fromkeys(("iec101", "iec101_over_tcp"), _iec101),
 }  # fmt: skip

@@ -57,7 +57,7 @@ def test_a_request_has_the_octets_of_the_standard(frame: bytes, expected: str) -
 def frames_of(reader: LinkReader, data: bytes) -> list[LinkFrame | Unfinished]:
     """All that comes of the bytes, but that more are needed."""
     reader.feed(data)
-    found = []
+    found: list[LinkFrame | Unfinished] = []
     while (item := reader.next()) is not Unfinished.NEED_MORE:
         found.append(item)
     return found

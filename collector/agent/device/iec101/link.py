@@ -50,6 +50,7 @@ class PrimaryLink:
         self._timeout_s, self._retries, self._pause_s = timeout_s, retries, pause_s
         self._on_data = on_data
         self._fcb = True
+        self._newest = b""
         self._pending: tuple[bytes, frozenset[LinkReply]] | None = None
 
     def down(self) -> None:
@@ -134,7 +135,7 @@ class PrimaryLink:
             if answer.function != LinkReply.NACK or LinkReply.USER_DATA in replies:
                 self._fcb = not self._fcb  # what was not taken is sent again as it was
             if answer.data:
-                self._on_data(answer.data)
+                self._deliver(answer.data)
             if repeats:
                 await self._take_owed(answer, replies, repeats)
             return answer
@@ -146,7 +147,7 @@ class PrimaryLink:
         """Wait for the answers to all repeats: none may be taken for the answer to the next request."""
         for late in await self._line.owed(partial(self._accepts, replies), repeats, self._timeout_s):
             if late.data and late.data != answer.data:
-                self._on_data(late.data)
+                self._deliver(late.data)
 
     async def _once(self, request: bytes, replies: frozenset[LinkReply]) -> LinkFrame:
         if self._pause_s:
@@ -163,10 +164,15 @@ class PrimaryLink:
         return frame.address is None or not self._place.octets or frame.address == self._place.address
 
     def _take_stray(self, frame: LinkFrame) -> bool:
-        """A late answer: its data count as delivered at the station."""
-        if frame.data and frame.function == LinkReply.USER_DATA and self._is_from_here(frame) and self.is_up:
-            self._on_data(frame.data)
+        """A late answer: its data count as delivered at the station, unless it is the last answer once more."""
+        is_data = frame.function == LinkReply.USER_DATA and frame.data not in (b"", self._newest)
+        if is_data and self._is_from_here(frame) and self.is_up:
+            self._deliver(frame.data)
         return True
+
+    def _deliver(self, asdu: bytes) -> None:
+        self._newest = asdu
+        self._on_data(asdu)
 
 
 def _declined_words(answer: LinkFrame) -> str:
