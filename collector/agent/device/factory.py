@@ -177,14 +177,14 @@ def _dlt698(settings: Settings, points: tuple[Point, ...], clock: Clock, name: s
     return Dlt698Device(settings, line, points, clock)
 
 
-def _iec101(settings: Settings, points: tuple[Point, ...], clock: Clock, name: str, lines: dict[str, object]) -> Device:
+def _iec101(settings: Settings, points: tuple[Point, ...], clock: Clock, name: str, lines: _Lines) -> Device:
     from collector.agent.device.iec101.driver import Iec101Device, place_of
     from collector.agent.device.iec101.line import LinkLine
     from collector.agent.device.iec101.secondary import BalancedSecondary, Inbox
 
-    place, line, inbox = place_of(settings), lines.get(name), Inbox(lambda: arrival_utc_ms(clock))
+    place, line, inbox = place_of(settings), lines.named.get(name), Inbox(lambda: arrival_utc_ms(clock))
     if place.balanced or not isinstance(line, LinkLine):  # a balanced link has its line for itself
-        line = lines[name] = LinkLine(
+        line = lines.named[name] = LinkLine(
             name, place.octets, host=settings.host, port=settings.port or 0, serial=serial_line(settings),
             secondary=BalancedSecondary(place, inbox.put) if place.balanced else None,
         )  # fmt: skip
