@@ -140,13 +140,13 @@ def test_101_encodes_services_of_the_link_that_read_and_interrogations_and_nothi
 
     tree = ast.parse((DRIVERS / "iec101" / "ft12.py").read_text("utf-8"))
     calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and ast.unparse(n.func) == "_fixed"]
-    services = {ast.unparse(n.args[1]).rpartition("Service.")[2] for n in calls}
+    services = {ast.unparse(n.args[1]).rpartition("LinkService.")[2] for n in calls}
     assert services == {"STATUS", "RESET", "TEST", "CLASS_1", "CLASS_2", "reply"}
-    assert {s: int(ft12.Service[s]) for s in services - {"reply"}} == {
+    assert {s: int(ft12.LinkService[s]) for s in services - {"reply"}} == {
         "STATUS": 9, "RESET": 0, "TEST": 2, "CLASS_1": 10, "CLASS_2": 11
     }  # fmt: skip
     # User data leave in one place only, and its type is one of these two, its cause activation.
-    sends = [n for n in attributes(tree) if ast.unparse(n) == "Service.SEND"]
+    sends = [n for n in attributes(tree) if ast.unparse(n) == "LinkService.SEND"]
     (encoder,) = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name == "encode_interrogation"]
     assert [n for n in ast.walk(encoder) if n in sends] == sends
     assert len(sends) == 1

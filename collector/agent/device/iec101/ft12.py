@@ -27,7 +27,7 @@ _ACTIVATION: Final = 6
 _QUALIFIERS: Final = {INTERROGATION: 20, COUNTER_INTERROGATION: 5}
 
 
-class Service(IntEnum):
+class LinkService(IntEnum):
     """Functions of a primary. Others (reset of the user process, access demand) are not encoded here."""
 
     RESET = 0
@@ -81,7 +81,7 @@ class LinkFrame:
 
     @property
     def function(self) -> int:
-        """A `Service` of a primary, a `LinkReply` of a secondary."""
+        """A `LinkService` of a primary, a `LinkReply` of a secondary."""
         return self.control & 0x0F
 
     @property
@@ -100,27 +100,27 @@ class LinkFrame:
 
 def encode_status_request(place: LinkPlace) -> bytes:
     """Ask for the status of the link."""
-    return _fixed(place, _PRM | Service.STATUS)
+    return _fixed(place, _PRM | LinkService.STATUS)
 
 
 def encode_reset(place: LinkPlace) -> bytes:
     """Reset the link: the next frame that counts has FCB 1. Nothing but the link's frame count is reset by this."""
-    return _fixed(place, _PRM | Service.RESET)
+    return _fixed(place, _PRM | LinkService.RESET)
 
 
 def encode_test(place: LinkPlace, fcb: bool) -> bytes:
     """Test whether the link is alive (balanced)."""
-    return _fixed(place, _PRM | _FCV | fcb << 5 | Service.TEST)
+    return _fixed(place, _PRM | _FCV | fcb << 5 | LinkService.TEST)
 
 
 def encode_class_1(place: LinkPlace, fcb: bool) -> bytes:
     """Ask for what has happened (unbalanced)."""
-    return _fixed(place, _PRM | _FCV | fcb << 5 | Service.CLASS_1)
+    return _fixed(place, _PRM | _FCV | fcb << 5 | LinkService.CLASS_1)
 
 
 def encode_class_2(place: LinkPlace, fcb: bool) -> bytes:
     """Ask for values (unbalanced)."""
-    return _fixed(place, _PRM | _FCV | fcb << 5 | Service.CLASS_2)
+    return _fixed(place, _PRM | _FCV | fcb << 5 | LinkService.CLASS_2)
 
 
 def encode_interrogation(place: LinkPlace, fcb: bool, kind: int, common_address: int, layout: AsduLayout) -> bytes:
@@ -136,7 +136,7 @@ def encode_interrogation(place: LinkPlace, fcb: bool, kind: int, common_address:
     head = bytes((kind, 1, _ACTIVATION)) + bytes(layout.cause - 1)
     address = common_address.to_bytes(layout.common_address, "little") + bytes(layout.object_address)
     asdu = head + address + bytes((_QUALIFIERS[kind],))
-    control = (_DIR if place.balanced else 0) | _PRM | _FCV | fcb << 5 | Service.SEND
+    control = (_DIR if place.balanced else 0) | _PRM | _FCV | fcb << 5 | LinkService.SEND
     body = bytes((control,)) + _address(place) + asdu
     return bytes((_VARIABLE, len(body), len(body), _VARIABLE)) + body + bytes((sum(body) & 0xFF, _END))
 

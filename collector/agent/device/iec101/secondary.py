@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from collector.agent.device.iec101.ft12 import LinkFrame, LinkPlace, LinkReply, Service, encode_reply
+from collector.agent.device.iec101.ft12 import LinkFrame, LinkPlace, LinkReply, LinkService, encode_reply
 
 _ASDUS_KEPT: Final = 10_000
 
@@ -31,19 +31,19 @@ class BalancedSecondary:
         if self._place.octets and frame.address != self._place.address:
             return b""
         function = frame.function
-        if function == Service.RESET:
+        if function == LinkService.RESET:
             self._expected = True
             return encode_reply(self._place, LinkReply.ACK)
-        if function == Service.STATUS:
+        if function == LinkService.STATUS:
             return encode_reply(self._place, LinkReply.STATUS)
-        if function == Service.SEND_WITHOUT_REPLY:
+        if function == LinkService.SEND_WITHOUT_REPLY:
             self._on_data(frame.data)
             return b""
-        if function not in (Service.SEND, Service.TEST):
+        if function not in (LinkService.SEND, LinkService.TEST):
             return encode_reply(self._place, LinkReply.NOT_IMPLEMENTED)
         is_repeat = frame.fcv and self._expected is not None and frame.fcb != self._expected
         if not is_repeat:
-            if function == Service.SEND and not self._on_data(frame.data):
+            if function == LinkService.SEND and not self._on_data(frame.data):
                 return encode_reply(self._place, LinkReply.NACK)
             if frame.fcv:
                 self._expected = not frame.fcb
