@@ -27,6 +27,9 @@ c104 runs the link: start, test, windows k and w, timers t0 to t3, reconnection 
 - A link whose STARTDT is not confirmed stays OPEN_MUTED, and c104 does not end it: the driver rebuilds it.
 - An interrogation sent in the microsecond in which its connection ends can still end the process (between c104's look
   and its write): a chance at each interrogation only, and the service manager starts the agent again.
+- Where the 0.1 s pass at the lock of a callback itself, c104 ends the process (`std::terminate`; it may not raise).
+  That takes links that come and go on a machine starved of CPU. Nothing here can catch it; the service manager starts
+  the agent again.
 - Destroying a connection while it connects blocks the whole interpreter up to t0: such a connection is kept until it
   has closed.
 """
