@@ -176,6 +176,7 @@ def test_a_quick_start_on_one_machine_names_the_broker_it_lacks_and_runs_once_it
     said = root.run(*start, good=False)
     assert "apt install mosquitto" in said
     assert not root.path("/root/trial").exists()
+    root.path("/etc/hosts").write_text("127.0.0.1 localhost\n")  # which Debian's installer writes
     shutil.copy("/etc/resolv.conf", root.path("/etc/resolv.conf"))
     root.run("apt", "update")
     root.run("apt", "install", "--yes", "--no-install-recommends", "mosquitto")
