@@ -297,7 +297,7 @@ def _check_references(file: str, settings: AgentSettings, problems: list[Problem
 
 
 def _link_problems(file: str, key: str, device: DeviceConfig) -> Iterator[Problem]:
-    """What can't be on a 101 link."""
+    """The problems of a device's settings of its 101 link."""
     if not device.link_address_octets and device.link_mode != "balanced":
         message = tr("0: only a balanced link may go without an address, two stations on a line need theirs")
         yield Problem(file, 0, f"{key}.link_address_octets", message)

@@ -82,7 +82,7 @@ class WriterHealth:
 
 
 class _ThreadView(threading.local):
-    """What a thread reads through while it keeps to one view. `open`: that view, ended as soon as it is left."""
+    """The view that a thread reads through, if any. `kept`: it keeps to one; `open`: that view, ended as it is left."""
 
     kept = False
     open: contextlib.ExitStack | None = None

@@ -25,7 +25,7 @@ def begin_view(connection: Connection) -> None:
 
 
 def answers_of(connection: Connection) -> dict[Any, Any] | None:
-    """What is kept for the view of a connection; None where it writes."""
+    """The answers remembered for the view of a connection; None where the connection writes."""
     return _answers.get(connection)
 
 

@@ -258,7 +258,7 @@ def _fill_state(
     lake_url: str,
     progress: _Progress,
 ) -> str:
-    """Everything of a restore but its last step: the folder whole on the disk, the database filled."""
+    """Do a restore up to its last step: the folder whole on the disk, the database filled."""
     if part.exists():  # what a killed try left; of another user it can't go, and the error says whose it is
         shutil.rmtree(part)
     for name in manifest["files"]:

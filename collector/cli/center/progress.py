@@ -14,7 +14,7 @@ from collector.cli.language import say
 
 @contextlib.contextmanager
 def shown_progress(what: str, console: Console | None = None) -> Iterator[Callable[[int, int], None]]:
-    """What is to be called with how much is done, and of how much. The bar goes when the work has ended.
+    """A function to call with how much is done, and of how much. The bar goes when the work has ended.
 
     On stderr, and only where that is a terminal: a timer's log and a pipe get nothing of it.
     """

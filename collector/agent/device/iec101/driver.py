@@ -148,7 +148,7 @@ class Iec101Device:
         return self._stations.answer()._replace(errors=self._errors)
 
     def _failed(self, error: DeviceError) -> Answer:
-        """What came before a failure, and the failure of every point after it; raises the failure where nothing did."""
+        """The readings that came before a failure, then the failure of every point; raises it where none came."""
         came = self.collect()
         if not self._link.is_up:
             self._stations.forget()

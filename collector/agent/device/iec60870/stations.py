@@ -88,7 +88,7 @@ class Stations:
         return fresh
 
     def answer(self) -> Answer:
-        """What a read comes to."""
+        """The answer of one read: readings of all stations, points held in travel, and the clock offset."""
         readings, now = self.collect(), self._clock.now_utc_ms()
         holding = [point for station in self for point in station.holding]
         return Answer(readings, now, holding, clock_offset_ms=self._station_clock.offset_ms)
