@@ -26,8 +26,9 @@ from collector.agent.device.dlt698.codec import (
     number_of,
 )
 from collector.agent.device.frames import Unfinished
+from collector.agent.device.iec101.ft12 import LinkFrame, LinkReader
 from collector.agent.device.iec104.apdu import decode_apdu
-from collector.agent.device.iec60870.asdu import decode_time
+from collector.agent.device.iec60870.asdu import AsduLayout, decode_asdu, decode_time
 from collector.agent.device.modbus.block import BlockDecoder
 from collector.agent.device.modbus.exchange import reply_data
 from collector.agent.device.modbus.framing import NumberedFramer, RtuFramer, WantedReply
@@ -118,6 +119,37 @@ def through_104(dice: random.Random, met: Counter[str]) -> None:
     for item in message.objects if message else ():
         if item.tag is not None:
             decode_time(item.tag, dice.choice((0, 480, -840)), dice.randrange(1 << 43))
+
+
+class Through101:
+    """One line's reader, fed for ever; one octet of link address, cause and station, two of an object's address."""
+
+    def __init__(self) -> None:
+        self._reader, self._layout = LinkReader(1), AsduLayout(1, 1, 2)
+
+    def __call__(self, dice: random.Random, met: Counter[str]) -> None:
+        """One more frame."""
+        kind, count, in_sequence = dice.choice(TYPES), dice.randrange(1, 9), dice.random() < 0.3
+        size = ASDU_BYTES.get(kind, dice.randrange(1, 15))
+        objects = dice.randbytes(2 + count * size if in_sequence else count * (2 + size))
+        asdu = bytes([kind, count | (0x80 if in_sequence else 0)]) + dice.randbytes(2) + objects
+        content = dice.randbytes(2) + asdu
+        whole = bytes([0x68, len(content), len(content), 0x68]) + content + bytes([sum(content) & 0xFF, 0x16])
+        self._reader.feed(damaged(dice, whole) if dice.random() < 0.5 else dice.randbytes(dice.randrange(80)))
+        while (said := self._reader.next()) is not Unfinished.NEED_MORE:
+            if not isinstance(said, LinkFrame):
+                met["garbled"] += 1
+                continue
+            try:
+                message = decode_asdu(said.data, self._layout) if said.data else None
+            except DeviceError:
+                met["garbled"] += 1
+                continue
+            met["nothing" if message is None else "message"] += 1
+            for item in message.objects if message else ():
+                if item.tag is not None:
+                    decode_time(item.tag, dice.choice((0, 480, -840)), dice.randrange(1 << 43))
+        assert self._reader.pending <= 261
 
 
 class Through645:
@@ -228,9 +260,10 @@ class Through698:
                     decode_clock(data)
 
 
-@pytest.mark.parametrize("codec", ["iec104", "dlt645", "dlt698", "modbus_tcp", "modbus_rtu"])
+@pytest.mark.parametrize("codec", ["iec101", "iec104", "dlt645", "dlt698", "modbus_tcp", "modbus_rtu"])
 def test_whatever_frames_come_nothing_escapes_but_the_declared_error(tmp_path: Path, codec: str) -> None:
     codecs: dict[str, Callable[[random.Random, Counter[str]], None]] = {
+        "iec101": Through101(),
         "iec104": through_104,
         "dlt645": Through645(),
         "dlt698": Through698(),

@@ -186,6 +186,7 @@ class Iec101Device:
         while True:
             await self._interrogate()
             self._line.news.clear()
+            await asyncio.sleep(0)  # a quiet link is waited for by nothing else here: what has come is let in
             self._take()
             is_waiting = self._check_complete()
             if not self._line.is_open:
