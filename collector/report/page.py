@@ -10,9 +10,6 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-import jinja2
-from markupsafe import Markup, escape
-
 from collector.report import words
 from collector.report.evidence import NUMBERS, PAGE_ROWS, EvidenceTable, finding_texts, shown_rows, subject_words
 from collector.report.manifest import input_hash, run_id
@@ -35,6 +32,8 @@ def page_html(
     paper: words.Paper | None = None,
 ) -> bytes:
     """The page as UTF-8 bytes; every text of the data is escaped."""
+    import jinja2  # slow to import, and the workbook, made by another process, needs other functions of this module
+
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -56,6 +55,8 @@ def page_html(
 
 def _shown(table: EvidenceTable) -> dict[str, Any]:
     """A table of evidence with its cells in words, its first PAGE_ROWS rows."""
+    from markupsafe import Markup, escape
+
     starts = ['<td class="n">' if name in NUMBERS else "<td>" for name in table.columns]
     cell = cache(escape)
     rows = shown_rows(table.columns, table.rows[:PAGE_ROWS])

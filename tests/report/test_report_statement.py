@@ -8,6 +8,8 @@ import hashlib
 import io
 import json
 import os
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from decimal import Decimal
@@ -30,6 +32,7 @@ from collector.settlement.evidence import Traces
 from collector.settlement.measure.results import REASONS
 from collector.settlement.rulebook.catalogue import SERVICES
 from collector.settlement.statement import MonthStatus
+from tests.patience import HANG_S
 from tests.report.made_statement import START_MS, line, segment_table, segments, statement
 
 FILES = sorted(
@@ -309,3 +312,9 @@ def test_digits_are_grouped_for_pages() -> None:
 def test_times_of_the_made_statement_are_the_month_s_start() -> None:
     assert START_MS == 1_772_294_400_000
     assert os.environ.get("TZ", "") != "America/New_York"
+
+
+def test_the_process_of_the_workbook_loads_nothing_of_the_page() -> None:
+    code = "import sys, collector.report.workbook; print({'jinja2', 'markupsafe'} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG_S, check=True)
+    assert done.stdout.strip() == "set()"
