@@ -117,8 +117,11 @@ def _measure_energy(facts: Facts, scope: Bools, agc: Tri, deep_peak: Bools | Non
             facts.put_best(tally, partial(reach, sign))
         else:
             side = _net_by_quarter(facts, tally, signed, partial(reach, sign), partial(reach, -sign))
-        _put_out(facts, tally, agc)
-        facts.results.put(service, "in_service", facts.timeline.time_by_cell(tally.counted))
+        if tally is up or tally.within is not up.within or tally.own is not up.own:
+            _put_out(facts, tally, agc)
+        else:  # judged as one
+            facts.results.put(service, "agc_off", facts.results.columns[f"{UP}.agc_off"])
+        facts.results.put(service, "in_service", facts.results.columns[f"{service}.counted"])
         # Time whose quarter hour went the other way is known, and not counted in this direction.
         facts.results.put(service, "counted", facts.timeline.time_by_cell(tally.counted & side))
         _trace(facts, tally, side, energy)
@@ -130,8 +133,8 @@ def _reach_kw(facts: Facts, plan: Values, after: Values, sign: int, pieces: Ints
     Known output and plan are used; an unknown one may be any value of the AGC range.
     """
     cell = facts.timeline.cell_of(pieces)
-    lower = facts.per_day(lambda s: scaled(Fraction(s.unit.agc_lower_mw or 0) * 1000)).values[cell]
-    upper = facts.per_day(lambda s: scaled(Fraction(s.unit.agc_upper_mw or 0) * 1000)).values[cell]
+    lower = facts.per_day(lambda s: _kw(s.unit.agc_lower_mw or Decimal(0))).values[cell]
+    upper = facts.per_day(lambda s: _kw(s.unit.agc_upper_mw or Decimal(0))).values[cell]
     far = np.where(after.valid[pieces], after.values[pieces], upper if sign > 0 else lower)
     near = np.where(plan.valid[pieces], plan.values[pieces], lower if sign > 0 else upper)
     return np.asarray(np.maximum((far - near) * sign, 0), dtype=np.int64)
