@@ -68,6 +68,8 @@ class Plausible:
         column = self.rows.columns.get(VOLTAGE)
         if column is None or not len(column.values):
             return
+        if not self._may_be_beyond(column):
+            return
         low, high = self._voltage_limits()
         beyond = np.flatnonzero(column.valid & ((column.values < low) | (column.values > high)))
         if not len(beyond):
@@ -115,16 +117,23 @@ class Plausible:
         least = min(map(self._power_limit, parts), default=_NO_LIMIT)
         return bool(values.max() > least or values.min() < -least)
 
+    def _may_be_beyond(self, voltage: Values) -> bool:
+        """The same for voltages: true if any is beyond the narrowest limits of the batch."""
+        parts = [part for lane in self._axis.lanes for part in self._around.get(lane.unit, ())]
+        low = max(map(self._lowest_voltage, parts), default=-_NO_LIMIT)
+        high = min(map(self._highest_voltage, parts), default=_NO_LIMIT)
+        return bool((voltage.valid & ((voltage.values < low) | (voltage.values > high))).any())
+
+    def _lowest_voltage(self, stretch: ConstantDays) -> int:
+        kv, (ratio, _) = stretch.unit.nominal_kv, self._policy.plausible_voltage
+        return -_NO_LIMIT if kv is None else ceil(ratio * Fraction(kv) * 1000)
+
+    def _highest_voltage(self, stretch: ConstantDays) -> int:
+        kv, (_, ratio) = stretch.unit.nominal_kv, self._policy.plausible_voltage
+        return _NO_LIMIT if kv is None else floor(ratio * Fraction(kv) * 1000)
+
     def _voltage_limits(self) -> tuple[Ints, Ints]:
-        low, high = self._policy.plausible_voltage
-
-        def limit(ratio: Fraction, whole: Callable[[Fraction], int], absent: int) -> Ints:
-            return self._by_row(
-                lambda s: absent if s.unit.nominal_kv is None else whole(ratio * Fraction(s.unit.nominal_kv) * 1000),
-                absent,
-            )
-
-        return limit(low, ceil, -_NO_LIMIT), limit(high, floor, _NO_LIMIT)
+        return self._by_row(self._lowest_voltage, -_NO_LIMIT), self._by_row(self._highest_voltage, _NO_LIMIT)
 
     def _by_row(self, compute: Callable[[ConstantDays], int], absent: int) -> Ints:
         return by_row(self._axis, self._rows, self._around, compute, absent)
