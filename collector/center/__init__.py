@@ -3,6 +3,7 @@
 
 `collector center run` is one process, `app`: receiver, sealing, measuring, pages and REST in one loop. The
 database is never touched on the loop: one writer thread owns the only writing connection, readers run in threads.
+On PostgreSQL several processes may share the parts out (`center.parts`).
 
 The rooms, lowest first: each may import the rows above its own, never one below.
 

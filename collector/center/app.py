@@ -27,6 +27,7 @@ from collector.center.lake.seal import enrol
 from collector.center.operate.anchors import keep_anchoring
 from collector.center.operate.inbox.digest import keep_digesting
 from collector.center.operate.keys_and_alarms_loop import keep_keys_and_alarms, keep_validating
+from collector.center.operate.loops.settling_loop import keep_settling
 from collector.center.operate.readiness import keep_telling_troubles
 from collector.center.operate.sealing_loop import keep_sealing
 from collector.center.operate.watchdog import say_alive
@@ -58,15 +59,18 @@ async def run_center(settings: CenterSettings, clock: Clock | None = None) -> No
     state = Path(settings.center.state_dir)
     url, lake_url = settings.center.database_url, settings.lake.url
     with CenterStore.open(state, clock=clock, database_url=url, lake_url=lake_url) as store:
-        store.claim_receiver()
+        chosen = settings.center.parts
+        if "receiver" in chosen:
+            store.claim_receiver()
         plants = {plant.id: (plant.units, plant.gateways) for plant in settings.plant}
         store.write(lambda connection: enrol(connection, plants)).result()
-        mark_lost(store)
+        if "settling" in chosen:
+            mark_lost(store)
         ring = KeyRing(settings)
         store.write(lambda connection: note_configured_keys(connection, ring.plants, clock.now_utc_ms())).result()
         store.read(lambda connection: ring.refresh(connection, admission))
-        receiver = Receiver(store, admission, settings, signer)
-        logger.info("store %s in %s", store.store_id, state)
+        receiver = Receiver(store, admission, settings, signer) if "receiver" in chosen else None
+        logger.info("store %s in %s; parts: %s", store.store_id, state, ", ".join(chosen))
         # Modules imported by now stay for good: the collector need not scan them in every flood of records.
         gc.freeze()
         gc.set_threshold(20_000, 20, 20)
@@ -74,25 +78,38 @@ async def run_center(settings: CenterSettings, clock: Clock | None = None) -> No
             await _run_until_signal(_parts(store, settings, receiver, admission))
         except ExceptionGroup as group:
             raise _first_of(group) from group
-        logger.info("stopped: %s", receiver.counters)
+        logger.info("stopped: %s", receiver.counters if receiver else "")
 
 
 def _parts(
-    store: CenterStore, settings: CenterSettings, receiver: Receiver, admission: Admission
+    store: CenterStore, settings: CenterSettings, receiver: Receiver | None, admission: Admission
 ) -> Mapping[str, Coroutine[Any, Any, None]]:
-    """The parts of the process, by the names of their tasks; each runs until it is cancelled."""
-    return {
-        "receiver": receiver.run(),
-        "sealing": keep_sealing(store, settings),
-        "keys_and_alarms": keep_keys_and_alarms(store, settings, admission, served=receiver.turns.served),
-        "anchors": keep_anchoring(store, settings),
+    """The parts of the process, by the names of their tasks; each runs until it is cancelled.
+
+    Alarms are looked for and told wherever somebody receives or settles, so that they come while one of the two is
+    gone. Every process answers at `center.listen`, one without pages only how it is.
+    """
+    counters = receiver.counters if receiver else None
+    parts = {
         "troubles": keep_telling_troubles(store, settings),
-        "webhook": keep_telling(store, settings.alarms, center=settings.center.id),
-        "digest": keep_digesting(store, settings),
-        "validation": keep_validating(store, data_policy_of(lambda: rulebook_of(rulebook_path(settings)))),
         "watchdog": say_alive(store),
-        "web": serve_web(build_app(store, settings, receiver.counters), settings),
+        "web": serve_web(build_app(store, settings, counters), settings),
     }
+    if receiver is not None:
+        parts["receiver"] = receiver.run()
+    if "settling" in settings.center.parts:
+        parts |= {
+            "sealing": keep_sealing(store, settings),
+            "validation": keep_validating(store, data_policy_of(lambda: rulebook_of(rulebook_path(settings)))),
+            "settling": keep_settling(store, settings),
+            "anchors": keep_anchoring(store, settings),
+            "digest": keep_digesting(store, settings),
+        }
+    if set(settings.center.parts) & {"receiver", "settling"}:
+        served = receiver.turns.served if receiver else dict
+        parts["keys_and_alarms"] = keep_keys_and_alarms(store, settings, admission, served=served)
+        parts["webhook"] = keep_telling(store, settings.alarms, center=settings.center.id)
+    return parts
 
 
 async def _run_until_signal(parts: Mapping[str, Coroutine[Any, Any, None]]) -> None:

@@ -10,7 +10,7 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import Field
@@ -19,16 +19,20 @@ from collector.base.config import Identifier, Mqtt, Section, load_settings
 from collector.base.errors import ConfigError, Problem
 from collector.base.text import tr
 
+Part = Literal["receiver", "pages", "settling"]
+PARTS: Final[tuple[Part, ...]] = ("receiver", "pages", "settling")
+
 
 class Center(Section):
     """`[center]`: this machine. `id` makes the fixed MQTT client id; `signing_key_file` signs acknowledgements.
 
     `rulebook_dir`: empty for the shipped one. `shared_login`: several people work as one user of the system.
     `anchor_file`, `anchor_webhook`: the file on another disk, or the hook, that receives the heads of the store's
-    chains.
+    chains. `parts`: what this process does; the others of the center do the rest, on one PostgreSQL.
     """
 
     id: Identifier = "center"
+    parts: Annotated[list[Part], Field(min_length=1)] = list(PARTS)
     state_dir: str = "/var/lib/collector-center"
     database_url: str = ""
     signing_key_file: str = ""
@@ -197,6 +201,9 @@ def _problems(file: str, settings: CenterSettings) -> list[Problem]:
             parse_listen(settings.center.listen)
     except ConfigError as error:
         problems.extend(replace(p, file=file) for p in error.problems)
+    if set(settings.center.parts) != set(PARTS) and not settings.center.database_url:
+        message = tr("SQLite serves one process: leave out center.parts, or name a PostgreSQL in center.database_url")
+        problems.append(Problem(file, 0, "center.parts", message))
     try:
         if settings.lake.url:
             parse_lake_url(settings.lake.url)

@@ -161,12 +161,13 @@ def status_of(folder: Path) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def running_mosquitto(folder: Path, port: int) -> Iterator[None]:
-    """Debian's broker, which keeps what it promised."""
+def running_mosquitto(folder: Path, port: int, also_at: str = "") -> Iterator[None]:
+    """Debian's broker, which keeps what it promised. `also_at`: a further address where it listens."""
     program = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin")
     if program is None:
         pytest.skip("mosquitto is not installed: nothing here proves a durable broker")
-    (folder / "mosquitto.conf").write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n", "utf-8")
+    listeners = "".join(f"listener {port} {address}\n" for address in ("127.0.0.1", also_at) if address)
+    (folder / "mosquitto.conf").write_text(f"{listeners}allow_anonymous true\n", "utf-8")
     with subprocess.Popen([program, "-c", str(folder / "mosquitto.conf")], stderr=subprocess.DEVNULL) as process:
         try:
             wait_for_port(port)

@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
+from collector.base.errors import ConfigError
 from collector.center.operate.watchdog import say_alive
+from collector.center.settings import load_center
 from tests.center.center_batches import NOON, minutes, new_store, payload_of
 from tests.center.center_process import CENTER, Plant, configured, free_port, running_broker, stored
 from tests.patience import HANG_S
@@ -30,6 +32,18 @@ def test_pages_that_can_not_be_served_end_the_process(tmp_path: Path) -> None:
         ended = subprocess.run(command, capture_output=True, check=False, timeout=HANG_S)
     assert ended.returncode != 0
     assert b"ddress already in use" in ended.stderr
+
+
+def test_sqlite_refuses_to_be_split(tmp_path: Path) -> None:
+    configured(tmp_path)
+    file = tmp_path / "center.toml"
+    file.write_text(file.read_text("utf-8").replace("[center]", '[center]\nparts = ["receiver"]', 1), "utf-8")
+    with pytest.raises(ConfigError, match="SQLite serves one process"):
+        load_center(file)
+    file.write_text(
+        file.read_text("utf-8").replace("[center]", '[center]\ndatabase_url = "postgresql+psycopg:///c"', 1), "utf-8"
+    )
+    assert load_center(file).center.parts == ["receiver"]
 
 
 def test_a_webhook_that_nobody_hears_is_no_reason_to_end(tmp_path: Path) -> None:

@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+
+from sqlalchemy import Connection
 
 from collector.base.errors import StoreError
 from collector.base.text import tr
@@ -12,6 +15,7 @@ from collector.center.month.review_files import remedies_of
 from collector.center.month.review_log import EventKind, Review, review_by_id
 from collector.center.month.reviews import note_what_if
 from collector.center.people.access import Actor, Permission
+from collector.center.runs.asking.handed_over import Errand
 from collector.center.runs.asking.run_queue import AskedRun
 from collector.center.runs.compare import PlantEffect, effect_by_plant
 from collector.center.runs.run_list import RunRow
@@ -52,15 +56,23 @@ def ask_to_try(
         TableChange(kind, Delivered(name, data, hashlib.sha256(data).hexdigest())) for kind, name, data in remedies
     ]
     note = f"review {number}" + (f": {note}" if note else "")
-    return ask_what_if(
+    asked = ask_what_if(
         store,
         found.run_id,
         changes=changes,
         actor=actor,
         note=note,
         executor=executor,
-        then=lambda c, run_id: note_what_if(c, number, actor=actor, run_id=run_id, now_ms=store.clock.now_utc_ms()),
+        then=noting(store, number, actor),
     )
+    if asked.errand is not None:
+        asked.errand = Errand(asked.errand.verb, {**asked.errand.said, "review": number})
+    return asked
+
+
+def noting(store: CenterStore, number: int, actor: Actor) -> Callable[[Connection, int], None]:
+    """Notes a run as the trial of a review, in the transaction that lists the run."""
+    return lambda c, run_id: note_what_if(c, number, actor=actor, run_id=run_id, now_ms=store.clock.now_utc_ms())
 
 
 def effect_of_review(store: CenterStore, number: int, *, actor: Actor) -> tuple[PlantEffect, ...]:

@@ -36,12 +36,14 @@ from collector.center.operate.readiness import ask_running_center, require_usabl
 from collector.center.people import audit
 from collector.center.people.accounts import altered_access
 from collector.center.quality.validation import register_in_force
+from collector.center.runs.asking.handed_over import left_waiting
 from collector.center.settings import CenterSettings, ReceiverSettings, RunSettings
 from collector.model.interval import DAY_MS, format_time, local_day
 from collector.model.register import Register
 
 CONNECT_S: Final = 3.0
 OLD_BACKUP_DAYS: Final = 2
+UNMADE_MS: Final = 120_000
 _CLOCK_SLACK_MS: Final = 300_000
 _NAMED: Final = 8
 Severity = Literal["error", "warning"]
@@ -95,7 +97,15 @@ def examine(store: CenterStore, settings: CenterSettings | None, *, backups: Pat
         found += [_of_alarm(Alarm(row["code"], in_words(row["subject"]), in_words(row["text"]))) for row in standing]
         found += store.read(lambda c: list(_register(register_in_force(c), settings, local_day(now_ms))))
     found += store.read(
-        lambda c: [*_clock(c, now_ms), *_findings(c), *_quarantine(c), *_validation(c), *_audit(c), *_access(c)]
+        lambda c: [
+            *_clock(c, now_ms),
+            *_unmade(c, now_ms),
+            *_findings(c),
+            *_quarantine(c),
+            *_validation(c),
+            *_audit(c),
+            *_access(c),
+        ]
     )
     if backups is not None:
         found += _backups(backups, now_ms)
@@ -107,6 +117,14 @@ def _running(settings: CenterSettings) -> Iterator[Complaint]:
     if words := ask_running_center(settings):
         remedy = tr("its log says since when; nothing is lost: plants keep what is not acknowledged")
         yield Complaint("error", tr("running center"), words, remedy)
+
+
+def _unmade(connection: Connection, now_ms: int) -> Iterator[Complaint]:
+    """Runs that pages handed over, and that no process has begun."""
+    if left := left_waiting(connection, now_ms - UNMADE_MS):
+        words = ", ".join(map(str, left[:_NAMED]))
+        remedy = tr("is a center with `settling` in center.parts running? Another run may also be taking long")
+        yield Complaint("warning", tr("run {number}", number=words), tr("waits for a process that settles"), remedy)
 
 
 def _anchors(settings: CenterSettings) -> Iterator[Complaint]:

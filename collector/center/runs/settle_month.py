@@ -30,6 +30,7 @@ from collector.center.db.store import CenterStore
 from collector.center.db.verified import check_hash
 from collector.center.people import audit
 from collector.center.people.access import Actor
+from collector.center.runs.asking.handed_over import Errand
 from collector.center.runs.asking.run_queue import AskedRun, Asking, RunUnderWay, ask
 from collector.center.runs.data_policy import reach_of
 from collector.center.runs.input_folder import PinnedFile, lay_out_folder, pin_month
@@ -62,6 +63,7 @@ STATEMENT: Final = "statement"
 SEGMENTS: Final = "segments.parquet"
 
 
+SETTLING: Final = "settle"  # the verb of its errand
 SEALING: Final = "sealing"
 LAYING_OUT: Final = "laying_out"
 WRITING: Final = "writing"
@@ -117,6 +119,16 @@ def ask_to_settle(
         Denied: the actor may not settle.
     """
 
+    made_of = [hash_of_files(read_rulebook_files(rulebook))]
+    asking = Asking(month, actor, made_of, kind=kind, note=note, base_run_id=base_run_id)
+    return ask(store, asking, settling(store, month, rulebook, executor=executor), Errand(SETTLING))
+
+
+def settling(
+    store: CenterStore, month: Month, rulebook: Path, *, executor: str = ""
+) -> Callable[[RunUnderWay], MadeRun]:
+    """The work of a run that settles a month from the store's content."""
+
     def work(run: RunUnderWay) -> MadeRun:
         run.tell(SEALING)
         files = read_rulebook_files(rulebook)
@@ -128,9 +140,7 @@ def ask_to_settle(
 
         return make_run(store, run, lay_out, pinned, files, executor=executor)
 
-    made_of = [hash_of_files(read_rulebook_files(rulebook))]
-    asking = Asking(month, actor, made_of, kind=kind, note=note, base_run_id=base_run_id)
-    return ask(store, asking, work)
+    return work
 
 
 def measure_month(store: CenterStore, month: Month, *, rulebook: Path, executor: str = "") -> int:

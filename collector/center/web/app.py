@@ -123,7 +123,8 @@ async def _working(app: Litestar) -> AsyncIterator[None]:
 
     Work that is under way is finished before the application ends.
     """
-    app.state.runs, app.state.takings = RunsInBackground(), TakingsInBackground()
+    by_others = "settling" not in app.state.settings.center.parts
+    app.state.runs, app.state.takings = RunsInBackground(by_others=by_others), TakingsInBackground()
     try:
         yield
     finally:
@@ -134,7 +135,7 @@ async def _working(app: Litestar) -> AsyncIterator[None]:
 def build_app(store: CenterStore, settings: CenterSettings, counters: Counters | None = None) -> Litestar:
     """Build the application: pages and REST interface over an open store.
 
-    `counters` are those of the receiver in this process.
+    `counters` are those of the receiver in this process. A process without pages tells only how it is.
     """
     for group in GROUPS:
         render.add_navigation(getattr(group, "NAVIGATION", ()))
@@ -157,7 +158,8 @@ def build_app(store: CenterStore, settings: CenterSettings, counters: Counters |
 
     # All in one router: registered one by one, the first of two handlers of a path is prepared twice (Litestar 2.25),
     # and would then be run in a thread of a thread.
-    routes = Router("/", route_handlers=[route for group in GROUPS for route in group.ROUTES])
+    pages = [route for group in GROUPS for route in group.ROUTES]
+    routes = Router("/", route_handlers=pages if "pages" in settings.center.parts else pages_audit.OF_THE_PROCESS)
     return Litestar(
         route_handlers=[routes],
         guards=[guard],

@@ -113,6 +113,7 @@ def status(
         print(json.dumps(_as_json(found), ensure_ascii=False, indent=2))
     else:
         _print_status(found)
+        _print_parts(config)
 
 
 def backup(
@@ -318,6 +319,15 @@ def _as_json(found: CenterStatus) -> dict[str, Any]:
         "quarantined": dict(found.quarantined),
         "unsealed_days": found.unsealed_days,
     }
+
+
+def _print_parts(config: Path | None) -> None:
+    """The parts of a center that is only one of several."""
+    from collector.center.settings import PARTS, load_center
+
+    chosen = load_center(config).center.parts if config else list(PARTS)
+    if set(chosen) != set(PARTS):
+        print(say(tr("parts of this center: {parts}; other machines do the rest", parts=", ".join(chosen))))
 
 
 def _print_status(found: CenterStatus) -> None:

@@ -2,12 +2,14 @@
 """Runs whose process has gone: any process may find them, mark them interrupted and remove their unfinished folder.
 
 The maker of a run holds a lock of the store until the run has ended, and the lock ends with the process: whoever can
-take the lock knows that the run is no longer being made. Neither clocks nor process numbers are compared.
+take the lock knows that the run is no longer being made. Neither clocks nor process numbers are compared. A run that
+was handed over (`handed_over`) has no maker until one takes it, and is never lost meanwhile.
 """
 
 from __future__ import annotations
 
 import shutil
+from typing import Final
 
 from sqlalchemy import Connection, select
 
@@ -15,6 +17,9 @@ from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import run
 from collector.center.runs.run_list import RunRow, RunState, asked_run, fail_run, is_open, list_asked, runs_folder
 from collector.model.interval import Month
+
+HANDED_OVER: Final = "handed-over"
+"""In place of a maker's lock: the run waits for any process that settles."""
 
 
 def lock_name(worker: str) -> str:
@@ -40,7 +45,8 @@ def runs_asked(store: CenterStore, month: Month | None = None) -> list[RunRow]:
 
 
 def _open_runs(connection: Connection) -> list[tuple[int, str]]:
-    query = select(run.c.id, run.c.worker).where(is_open).order_by(run.c.id)
+    lockable = is_open & run.c.worker.is_distinct_from(HANDED_OVER)
+    query = select(run.c.id, run.c.worker).where(lockable).order_by(run.c.id)
     return [(int(row.id), str(row.worker)) for row in connection.execute(query)]
 
 

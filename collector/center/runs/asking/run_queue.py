@@ -24,13 +24,14 @@ from typing import Any, Final, Generic, TypeVar
 from sqlalchemy import Connection, exists, func, or_, select
 from sqlalchemy.exc import DBAPIError
 
-from collector.base.errors import CollectorError, ConfigError, StoreError
+from collector.base.errors import CollectorError, ConfigError, InvariantBroken, StoreError
 from collector.base.text import said_by, tr
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import imported, run
 from collector.center.db.tables_receive import lake_day
 from collector.center.people import audit
 from collector.center.people.access import Actor, Permission
+from collector.center.runs.asking.handed_over import Errand, hand_over
 from collector.center.runs.asking.lost_runs import lock_name, mark_lost
 from collector.center.runs.run_list import (
     TRIAL,
@@ -113,13 +114,16 @@ class RunUnderWay:
 
 
 class AskedRun(Generic[T]):
-    """A requested run that is listed. `is_ours`: this process makes it, by `carry_out`."""
+    """A requested run that is listed. `is_ours`: this process makes it, by `carry_out`, or hands it over.
+
+    `errand`: what another process needs to make it.
+    """
 
     def __init__(
         self, store: CenterStore, row: RunRow, asking: Asking, work: Callable[[RunUnderWay], T],
-        claim: contextlib.ExitStack | None,
+        claim: contextlib.ExitStack | None, errand: Errand | None = None,
     ) -> None:  # fmt: skip
-        self.row, self.is_ours = row, claim is not None
+        self.row, self.is_ours, self.errand = row, claim is not None, errand
         self._store, self._asking, self._work = store, asking, work
         self._claim = claim or contextlib.ExitStack()
         self._stopping = threading.Event()
@@ -156,6 +160,13 @@ class AskedRun(Generic[T]):
             except BaseException:
                 self._end(RunState.INTERRUPTED)
                 raise
+
+    def hand_over(self) -> None:
+        """Leave the run to any process that settles; from then on it waits whatever becomes of this process."""
+        if self.errand is None:
+            raise InvariantBroken(tr("has no errand"), subject=tr("run {number}", number=self.row.id))
+        with self._claim:
+            hand_over(self._store, self.row.id, self._asking.actor, self.errand)
 
     def ended(self) -> RunRow:
         """The run once it is done: made here, or waited for where another process makes it.
@@ -221,10 +232,12 @@ class AskedRun(Generic[T]):
             self._store.write(job).result()
 
 
-def ask(store: CenterStore, asking: Asking, work: Callable[[RunUnderWay], T]) -> AskedRun[T]:
+def ask(
+    store: CenterStore, asking: Asking, work: Callable[[RunUnderWay], T], errand: Errand | None = None
+) -> AskedRun[T]:
     """List a run that `work` makes, or find an equal run that was requested before. Nothing is begun yet.
 
-    `work` makes the run in its folder and ends with `finish`.
+    `work` makes the run in its folder and ends with `finish`; `errand` says the same to another process.
 
     Raises:
         Denied: the actor may not settle.
@@ -238,13 +251,17 @@ def ask(store: CenterStore, asking: Asking, work: Callable[[RunUnderWay], T]) ->
             mark_lost(store)
             row, is_new = store.write(lambda c: _enter_or_find(c, asking, worker, store.clock.now_utc_ms())).result()
         claim = claiming.pop_all() if is_new else None
-    return AskedRun(store, row, asking, work, claim)
+    return AskedRun(store, row, asking, work, claim, errand)
 
 
 class RunsInBackground:
-    """Makes runs in the background, one after the other, in a thread of its own."""
+    """Makes runs in the background, one after the other, in a thread of its own.
 
-    def __init__(self) -> None:
+    `by_others`: this process makes none; runs requested here are handed over to a process that settles.
+    """
+
+    def __init__(self, *, by_others: bool = False) -> None:
+        self._by_others = by_others
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="center-run")
         self._lock = threading.Lock()
         self._waiting: list[tuple[AskedRun[Any], Future[Any]]] = []
@@ -257,7 +274,9 @@ class RunsInBackground:
         """
         with self._lock:  # runs are made in the order of their numbers, else one would wait for the one behind it
             asked = asking()
-            if asked.is_ours:
+            if asked.is_ours and self._by_others:
+                asked.hand_over()
+            elif asked.is_ours:
                 left = [each for each in self._waiting if not each[1].done()]
                 self._waiting = [*left, (asked, self._pool.submit(asked.carry_out))]
         return asked.row

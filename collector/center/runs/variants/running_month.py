@@ -8,7 +8,7 @@ results and hashes stay, and when it expires its row is deleted too (its hashes 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from collector.base.errors import StoreError
 from collector.base.text import tr
 from collector.center.db.store import CenterStore
 from collector.center.people.access import Actor
+from collector.center.runs.asking.handed_over import Errand
 from collector.center.runs.asking.run_queue import AskedRun, Asking, RunUnderWay, ask
 from collector.center.runs.data_policy import reach_of
 from collector.center.runs.input_folder import (
@@ -61,6 +62,17 @@ def ask_to_settle_running(
         Denied: the actor may not settle.
     """
 
+    made_of = [hash_of_files(read_rulebook_files(rulebook)), _today(store).isoformat(), str(last)]
+    asking = Asking(month, actor, made_of, kind=RUNNING, note=note)
+    errand = Errand(RUNNING, {"last": None if last is None else last.isoformat()})
+    return ask(store, asking, settling_running(store, month, rulebook, last=last, executor=executor), errand)
+
+
+def settling_running(
+    store: CenterStore, month: Month, rulebook: Path, *, last: date | None = None, executor: str = ""
+) -> Callable[[RunUnderWay], MadeRun]:
+    """The work of a run of a month that is still running."""
+
     def work(under_way: RunUnderWay) -> MadeRun:
         under_way.tell(SEALING)
         files = read_rulebook_files(rulebook)
@@ -78,8 +90,7 @@ def ask_to_settle_running(
         shutil.rmtree(runs_folder(store.directory) / made.row.folder / DATA / "records")
         return made
 
-    made_of = [hash_of_files(read_rulebook_files(rulebook)), _today(store).isoformat(), str(last)]
-    return ask(store, Asking(month, actor, made_of, kind=RUNNING, note=note), work)
+    return work
 
 
 def _today(store: CenterStore) -> date:

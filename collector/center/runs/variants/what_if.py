@@ -9,9 +9,11 @@ granted, or a rule changed.
 from __future__ import annotations
 
 import hashlib
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -34,6 +36,7 @@ from collector.center.inputs.conflicts import (
 from collector.center.inputs.kinds import ALL_KINDS, KINDS, REGISTER
 from collector.center.inputs.parse import meant_by, read_rows, read_table
 from collector.center.people.access import Actor, Permission
+from collector.center.runs.asking.handed_over import Errand
 from collector.center.runs.asking.run_queue import AskedRun, Asking, RunUnderWay, ask
 from collector.center.runs.input_folder import REGISTER_FILE, PinnedFile, link_pinned, write_csv
 from collector.center.runs.plan_file import PLAN, keep_plan
@@ -107,6 +110,43 @@ def ask_what_if(
             [Problem(kind, 0, "", tr("expected one of {names}", names=", ".join(ALL_KINDS))) for kind in unknown]
         )
     base = open_run(store, base_run_id)
+    made_of = [f"{each.kind} {each.replace} {hashlib.sha256(each.delivered.data).hexdigest()}" for each in changes]
+    made_of.append("" if rulebook is None else hash_of_files(rulebook))
+    asking = Asking(base.month, actor, made_of, kind=WHAT_IF, note=note, base_run_id=base_run_id)
+    work = trying(store, base, changes, rulebook, executor=executor, then=then)
+    return ask(store, asking, work, Errand(WHAT_IF, _as_data(base_run_id, changes, rulebook)))
+
+
+def _as_data(base_run_id: int, changes: Sequence[TableChange], rulebook: Mapping[str, bytes] | None) -> dict[str, Any]:
+    """The inputs of a what-if run as JSON values, for its errand."""
+    listed = [[c.kind, c.delivered.name, b64encode(c.delivered.data).decode(), c.replace] for c in changes]
+    book = None if rulebook is None else {name: b64encode(data).decode() for name, data in rulebook.items()}
+    return {"base": base_run_id, "changes": listed, "rulebook": book}
+
+
+def trying_of(
+    store: CenterStore, said: Mapping[str, Any], then: Callable[[Connection, int], None] | None
+) -> Callable[[RunUnderWay], MadeRun]:
+    """The work of a what-if run that was handed over, from its errand."""
+    changes = []
+    for kind, name, packed, replace in said["changes"]:
+        data = b64decode(packed)
+        changes.append(TableChange(kind, Delivered(name, data, hashlib.sha256(data).hexdigest()), replace))
+    book = said["rulebook"]
+    rulebook = None if book is None else {name: b64decode(data) for name, data in book.items()}
+    return trying(store, open_run(store, said["base"]), changes, rulebook, then=then)
+
+
+def trying(
+    store: CenterStore,
+    base: OpenedRun,
+    changes: Sequence[TableChange],
+    rulebook: Mapping[str, bytes] | None,
+    *,
+    executor: str = "",
+    then: Callable[[Connection, int], None] | None = None,
+) -> Callable[[RunUnderWay], MadeRun]:
+    """The work of a what-if run."""
 
     def work(run: RunUnderWay) -> MadeRun:
         pinned = pinned_of(store, base.facts)
@@ -120,10 +160,7 @@ def ask_what_if(
             then=None if then is None else lambda connection: then(connection, run.id),
         )
 
-    made_of = [f"{each.kind} {each.replace} {hashlib.sha256(each.delivered.data).hexdigest()}" for each in changes]
-    made_of.append("" if rulebook is None else hash_of_files(rulebook))
-    asking = Asking(base.month, actor, made_of, kind=WHAT_IF, note=note, base_run_id=base_run_id)
-    return ask(store, asking, work)
+    return work
 
 
 def _lay_out(

@@ -121,4 +121,5 @@ def decisions_page(ctx: Ctx) -> Page | Response[bytes]:
     return list_page(ctx, "decisions.html", _DECISIONS, rows, name="decisions")
 
 
-ROUTES: Final = [health, ready, metrics, decisions_page, audit_page]
+OF_THE_PROCESS: Final = [health, ready, metrics]  # a process without pages answers these too
+ROUTES: Final = [*OF_THE_PROCESS, decisions_page, audit_page]
