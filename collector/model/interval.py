@@ -163,3 +163,8 @@ def format_time(time_utc_ms: int) -> str:
     """ISO 8601 in local time with offset; milliseconds only where there are any."""
     moment = datetime(1970, 1, 1) + timedelta(milliseconds=time_utc_ms + LOCAL_OFFSET_MS)
     return moment.isoformat(timespec="milliseconds" if moment.microsecond else "seconds") + "+08:00"
+
+
+def time_to_read(time_utc_ms: int) -> str:
+    """Local time to the second as people read it, without the offset: 2026-03-01 08:00:00."""
+    return format_time(time_utc_ms)[:19].replace("T", " ")

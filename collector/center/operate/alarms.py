@@ -24,7 +24,7 @@ from collector.center.db.tables_receive import agent_state, batch, lake_day, qua
 from collector.center.receive.stream_state import OF_GATEWAYS
 from collector.center.receive.turns import Served
 from collector.center.settings import Alarms
-from collector.model.interval import HOUR_MS, format_time
+from collector.model.interval import HOUR_MS, format_time, time_to_read
 
 CODES: Final = (
     "plant_silent", "quarantine_growing", "days_unsealed", "disk_nearly_full", "gateway_clock", "gateway_twice",
@@ -141,7 +141,7 @@ def _silent(connection: Connection, limits: Alarms, plants: Collection[str], now
         words = (
             tr("was never heard of")
             if heard.last_ms is None
-            else tr("nothing heard since {time}", time=format_time(since_ms))
+            else tr("nothing heard since {time}", time=time_to_read(since_ms))
         )
         if heard.said_goodbye:
             words = tr("{silence}; its gateway went offline", silence=words)
@@ -180,7 +180,7 @@ def _clocks(connection: Connection) -> Iterator[Alarm]:
     for row in connection.execute(select(agent_state).order_by(agent_state.c.plant, agent_state.c.gateway)):
         said = _said(row.bytes)
         if said.get("clock") == "unsynchronised" and said.get("online") is not False:
-            words = tr("said {time} that its clock is not synchronised", time=format_time(int(row.received_ms)))
+            words = tr("said {time} that its clock is not synchronised", time=time_to_read(int(row.received_ms)))
             yield Alarm("gateway_clock", f"{row.plant}/{row.gateway}", words)
 
 

@@ -38,7 +38,7 @@ from collector.center.people.accounts import altered_access
 from collector.center.quality.validation import register_in_force
 from collector.center.runs.asking.handed_over import left_waiting
 from collector.center.settings import CenterSettings, ReceiverSettings, RunSettings
-from collector.model.interval import DAY_MS, format_time, local_day
+from collector.model.interval import DAY_MS, local_day, time_to_read
 from collector.model.register import Register
 
 CONNECT_S: Final = 3.0
@@ -269,7 +269,7 @@ def _clock(connection: Connection, now_ms: int) -> Iterator[Complaint]:
     latest = int(connection.execute(select(func.max(lake_day.c.changed_ms))).scalar() or 0)
     if latest > now_ms + _CLOCK_SLACK_MS:
         message = tr(
-            "reads {now}, and the store has entries of {latest}", now=format_time(now_ms), latest=format_time(latest)
+            "reads {now}, and the store has entries of {latest}", now=time_to_read(now_ms), latest=time_to_read(latest)
         )
         yield Complaint(
             "error", "clock", message, tr("see to NTP: `timedatectl`; acknowledgements do not depend on it, duties do")
@@ -369,5 +369,5 @@ def _backups(folder: Path, now_ms: int) -> Iterator[Complaint]:
         yield Complaint("error", str(folder), tr("holds no backup"), remedy)
     elif now_ms - max(times) > OLD_BACKUP_DAYS * DAY_MS:
         yield Complaint(
-            "warning", str(folder), tr("the latest backup is of {time}", time=format_time(max(times))), remedy
+            "warning", str(folder), tr("the latest backup is of {time}", time=time_to_read(max(times))), remedy
         )

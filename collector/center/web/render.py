@@ -29,7 +29,7 @@ from collector.center.web import code_words
 from collector.center.web.months import known_months
 from collector.center.web.session import CSRF_FIELD, ONCE_FIELD, AnyRequest, KeptForms
 from collector.center.web.which_month import chosen_month
-from collector.model.interval import format_time
+from collector.model.interval import time_to_read
 from collector.report.numbers import format_amount, format_fraction, format_percent, group_digits
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
@@ -204,7 +204,7 @@ def _with_query(path: str, query: Iterable[tuple[str, Any]], **changes: object) 
 
 def _time(at_ms: int | None) -> str:
     """Local time to the second, without the offset, which is the same everywhere here."""
-    return "" if at_ms is None else format_time(at_ms)[:19].replace("T", " ")
+    return "" if at_ms is None else time_to_read(at_ms)
 
 
 @functools.cache

@@ -332,10 +332,10 @@ def _print_parts(config: Path | None) -> None:
 
 def _print_status(found: CenterStatus) -> None:
     """Units, gateways, and their buffers apart: each table fits a console of 80 columns."""
-    from collector.model.interval import format_time
+    from collector.model.interval import time_to_read
 
     def at(time_utc_ms: int | None, otherwise: str) -> str:
-        return otherwise if time_utc_ms is None else format_time(time_utc_ms)[:19].replace("T", " ")
+        return otherwise if time_utc_ms is None else time_to_read(time_utc_ms)
 
     names = heads("plant", "unit", "last record", "records", "completeness", "gaps")
     rows = [

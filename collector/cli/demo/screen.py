@@ -17,7 +17,7 @@ from rich.table import Table
 from collector.cli.demo.center import CenterResult
 from collector.cli.demo.first_day import Lines
 from collector.cli.demo.result import LineResult, Result
-from collector.model.interval import Interval, format_time
+from collector.model.interval import Interval, time_to_read
 
 
 class DemoScreen:
@@ -47,7 +47,7 @@ class DemoScreen:
     def time(self, now_utc_ms: int, span: Interval) -> None:
         """Show the simulated time reached."""
         done = (now_utc_ms - span.start_ms) / (span.end_ms - span.start_ms)
-        self._progress.update(self._task, completed=done, now=format_time(now_utc_ms)[:16].replace("T", " "))
+        self._progress.update(self._task, completed=done, now=time_to_read(now_utc_ms)[:16])
 
     def event(self, text: str) -> None:
         """Print an event."""

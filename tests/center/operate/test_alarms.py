@@ -91,7 +91,7 @@ def test_a_plant_that_falls_silent_raises_an_alarm_that_clears_when_it_speaks(tm
         clock.now_ms += 599_999
         assert look(store) == []
         clock.now_ms += 1
-        assert look(store) == [("plant_silent", "nothing heard since 2026-03-10T12:00:00+08:00")]
+        assert look(store) == [("plant_silent", "nothing heard since 2026-03-10 12:00:00")]
         clock.now_ms += 5000
         assert len(look(store)) == 1  # it stands, it is not raised again
         say(store, online=True)
@@ -130,7 +130,7 @@ def test_refusals_within_an_hour_an_old_unsealed_day_and_a_wrong_clock_raise_ala
         assert look(store, limits) == [("quarantine_growing", "refused within an hour: foreign_unit 2")]
         deliver(store, [payload_of(3, minutes("U2", NOON, 1))])
         say(store, online=True, clock="unsynchronised")
-        assert ("gateway_clock", "said 2026-03-10T12:00:00+08:00 that its clock is not synchronised") in look(
+        assert ("gateway_clock", "said 2026-03-10 12:00:00 that its clock is not synchronised") in look(
             store, limits
         )
         clock.now_ms += 7_200_001
