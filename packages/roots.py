@@ -71,6 +71,15 @@ class Root:
         shutil.copy(package, self.folder / "tmp")
         return self.run("dpkg", "--force-confold", "--install", f"/tmp/{package.name}")
 
+    def processes(self) -> list[int]:
+        """Numbers of the processes that run in this root."""
+        found = []
+        for place in Path("/proc").glob("[0-9]*/root"):
+            with contextlib.suppress(OSError):  # it has ended meanwhile
+                if place.readlink() == self.folder.resolve():
+                    found.append(int(place.parent.name))
+        return found
+
     def path(self, name: str) -> Path:
         """A path of the root as this machine sees it."""
         return self.folder / name.lstrip("/")

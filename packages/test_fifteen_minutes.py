@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -116,6 +117,8 @@ class Machine:
         for process in reversed(self.running):
             process.kill()
             process.wait()
+        for number in self.root.processes():  # what a killed `runuser` leaves behind
+            os.kill(number, signal.SIGKILL)
 
 
 @pytest.fixture
