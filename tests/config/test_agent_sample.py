@@ -28,8 +28,8 @@ SAMPLE = Path(__file__).parents[2] / "config" / "agent.toml"
 def test_the_sample_passes_the_check_as_shipped() -> None:
     config = load_agent(SAMPLE)
     assert find_problems(config, str(SAMPLE)) == []
-    # One block each of Modbus, one interrogation each of 104, four identifiers of 645; of the 101 station six objects, and the
-    # confirmation, the end and the request of its interrogation.
+    # One block each of Modbus, one interrogation each of 104, four identifiers of 645; of the 101 station six objects,
+    # and the request, the confirmation and the end of its interrogation.
     assert sum(plan.requests for plan in compute_plan(config)) == 3 + 2 + 4 + 9
 
 

@@ -130,9 +130,7 @@ def test_refusals_within_an_hour_an_old_unsealed_day_and_a_wrong_clock_raise_ala
         assert look(store, limits) == [("quarantine_growing", "refused within an hour: foreign_unit 2")]
         deliver(store, [payload_of(3, minutes("U2", NOON, 1))])
         say(store, online=True, clock="unsynchronised")
-        assert ("gateway_clock", "said 2026-03-10 12:00:00 that its clock is not synchronised") in look(
-            store, limits
-        )
+        assert ("gateway_clock", "said 2026-03-10 12:00:00 that its clock is not synchronised") in look(store, limits)
         clock.now_ms += 7_200_001
         assert [code for code, _ in look(store, limits)] == ["days_unsealed", "gateway_clock"]
         seal_month_of(store, Month(2026, 3))

@@ -91,7 +91,8 @@ def _server(app: Litestar, settings: CenterSettings, host: str, port: int) -> Se
 
 def _say_where(settings: CenterSettings, host: str, port: int) -> None:
     tls = bool(settings.web.cert_file)
-    logger.info("pages at %s://%s:%d/", "https" if tls else "http", host, port)
+    what = "pages" if "pages" in settings.center.parts else "/healthz, /readyz and /metrics"
+    logger.info("%s at %s://%s:%d/", what, "https" if tls else "http", host, port)
     try:
         near = ipaddress.ip_address(host).is_loopback
     except ValueError:
