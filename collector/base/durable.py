@@ -10,11 +10,14 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 READ_ONLY: Final = 0o400  # of a file that never changes again
+_HOST: Final = socket.gethostname().replace("-", "_").replace("/", "_") or "localhost"
 
 
 def flush(path: Path) -> None:
@@ -28,6 +31,22 @@ def flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def half_written(path: Path) -> Path:
+    """A name beside `path` for the file while it is written, before it is renamed to `path`.
+
+    Files that killed processes of this machine left under such names in the folder are removed.
+    """
+    for left in path.parent.glob(f".*-{_HOST}-*.tmp"):
+        writer = int(left.name.rpartition(f"-{_HOST}-")[2].partition("-")[0])
+        try:
+            os.kill(writer, 0)
+        except ProcessLookupError:
+            left.unlink(missing_ok=True)
+        except PermissionError:
+            pass  # the process runs, as another user
+    return path.with_name(f".{path.name}-{_HOST}-{os.getpid()}-{threading.get_ident():x}.tmp")
 
 
 def write_whole(path: Path, data: bytes) -> None:

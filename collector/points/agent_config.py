@@ -120,8 +120,7 @@ class DeviceConfig(Section):
     id: Identifier
     protocol: Literal[
         "modbus_tcp", "modbus_udp", "modbus_rtu", "modbus_rtu_over_tcp", "modbus_ascii", "modbus_ascii_over_tcp",
-        "iec101", "iec101_over_tcp",
-        "iec104", "dlt645", "dlt645_over_tcp", "dlt698", "dlt698_over_tcp",
+        "iec104", "iec101", "iec101_over_tcp", "dlt645", "dlt645_over_tcp", "dlt698", "dlt698_over_tcp",
     ]  # fmt: skip
     points: str
     ignore_columns: list[str] = []

@@ -12,8 +12,6 @@ import (`replaced_rows`, a bitmap per pair of imports). So undoing writes one ro
 from __future__ import annotations
 
 import hashlib
-import os
-import threading
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
@@ -28,7 +26,7 @@ import zstandard
 from sqlalchemy import Connection, insert, select
 
 from collector.base.clock import SystemClock
-from collector.base.durable import flush
+from collector.base.durable import flush, half_written
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import effective, imported, replaced_rows
 from collector.center.db.verified import read_verified
@@ -51,7 +49,7 @@ def write_rows(folder: Path, kind: TableKind, rows: pa.Table, chosen: Bools) -> 
         OSError: the disk refuses.
     """
     folder.mkdir(exist_ok=True)
-    temporary = folder / f".{os.getpid()}-{threading.get_ident()}.tmp"
+    temporary = half_written(folder / "rows")
     schema = pa.schema(
         [pa.field(f.name, pa.string() if pa.types.is_dictionary(f.type) else f.type) for f in rows.schema]
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import select, update
 
-from collector.base.durable import flush
+from collector.base.durable import flush, half_written
 from collector.center.db.store import CenterStore, insert_new
 from collector.center.db.tables_results import kept_file
 from collector.center.db.verified import Altered, read_verified
@@ -35,7 +34,7 @@ def laid_out_folder(store: CenterStore) -> Path:
 def whole_file(path: Path) -> Iterator[Path]:
     """A temporary path whose file replaces `path` at the end of the block; after an error nothing is left of it."""
     path.parent.mkdir(exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+    temporary = half_written(path)
     try:
         yield temporary
         flush(temporary)

@@ -16,9 +16,6 @@ once. Credentials are found as every S3 program finds them: AWS_ACCESS_KEY_ID an
 from __future__ import annotations
 
 import contextlib
-import os
-import socket
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,7 +26,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from collector.base.backoff import backoff_s
-from collector.base.durable import flush
+from collector.base.durable import flush, half_written
 from collector.base.errors import StoreError
 from collector.base.text import Text, tr
 from collector.center.settings import parse_lake_url
@@ -44,7 +41,6 @@ CONNECT_S: Final = 3.0
 STALLED_S: Final = 5.0  # without a byte; a try is over then
 ASKED_S: Final = 1.0  # both of them where the store is only asked whether it is there
 _AT_ONCE: Final = 8  # files fetched at the same time
-_HOST: Final = socket.gethostname().replace("-", "_").replace("/", "_") or "localhost"
 T = TypeVar("T")
 
 
@@ -225,8 +221,7 @@ def put_whole(path: LakePath, data: bytes) -> None:
         path.write_bytes(data)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(path.parent)
-    temporary = path.with_name(f".{path.name}-{_HOST}-{os.getpid()}-{threading.get_ident():x}.tmp")
+    temporary = half_written(path)
     try:
         temporary.write_bytes(data)
         flush(temporary)
@@ -235,18 +230,6 @@ def put_whole(path: LakePath, data: bytes) -> None:
         temporary.unlink(missing_ok=True)
     flush(path.parent)
     flush(path.parent.parent)
-
-
-def _remove_leftovers(folder: Path) -> None:
-    """Remove what a killed process of this machine left half written."""
-    for left in folder.glob(f".*-{_HOST}-*.tmp"):
-        writer = int(left.name.rpartition(f"-{_HOST}-")[2].partition("-")[0])
-        try:
-            os.kill(writer, 0)
-        except ProcessLookupError:
-            left.unlink(missing_ok=True)
-        except PermissionError:
-            pass  # it runs, as somebody else
 
 
 @contextlib.contextmanager
