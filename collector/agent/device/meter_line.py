@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Final, Generic, TypeVar, cast
 
 from collector.agent.device.frames import StreamReader, Unfinished
-from collector.agent.device.serial import SerialLine, reason_of
+from collector.agent.device.serial import SerialLine, open_line
 from collector.base.errors import Garbled, Silent
 from collector.base.text import tr
 
@@ -91,17 +91,7 @@ class ExchangeLine(Generic[F]):
             return False
         self.drop()
         ear = self._ear = _Ear(self._reader())
-        try:
-            async with asyncio.timeout(timeout_s):
-                if self._serial is not None:
-                    await self._serial.connect(lambda: ear)
-                else:
-                    loop = asyncio.get_running_loop()
-                    await loop.create_connection(lambda: ear, self._host, self._port)
-        except TimeoutError as error:
-            raise Silent(tr("no connection within {timeout_s} s", timeout_s=timeout_s), subject=self.name) from error
-        except OSError as error:
-            raise Silent(tr("no connection: {reason}", reason=reason_of(error)), subject=self.name) from error
+        await open_line(ear, self._serial or (self._host, self._port), timeout_s, self.name)
         return True
 
     def drop(self) -> None:

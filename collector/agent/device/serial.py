@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Literal
 
+from collector.base.errors import Silent
 from collector.base.text import join, said_by, tr
 
 if TYPE_CHECKING:
@@ -81,3 +82,23 @@ class SerialLine:
             raise _explained(error) from error
         self._newest = transport
         return transport, protocol
+
+
+async def open_line(
+    protocol: asyncio.Protocol, place: SerialLine | tuple[str, int], timeout_s: float, name: str
+) -> None:
+    """Connect a protocol with a serial line, or with a serial server (host, port). `name`: of the line, in errors.
+
+    Raises:
+        Silent: the serial server does not answer, or the serial line can't be opened.
+    """
+    try:
+        async with asyncio.timeout(timeout_s):
+            if isinstance(place, tuple):
+                await asyncio.get_running_loop().create_connection(lambda: protocol, *place)
+            else:
+                await place.connect(lambda: protocol)
+    except TimeoutError as error:
+        raise Silent(tr("no connection within {timeout_s} s", timeout_s=timeout_s), subject=name) from error
+    except OSError as error:
+        raise Silent(tr("no connection: {reason}", reason=reason_of(error)), subject=name) from error

@@ -37,7 +37,7 @@ from collector.agent.device.iec60870.stations import Stations
 from collector.agent.log import fields
 from collector.base.clock import Clock
 from collector.base.errors import DeviceError, Garbled, Refused, Silent
-from collector.base.text import Text, tr
+from collector.base.text import tr
 from collector.points import Point
 from collector.points.agent_config import DeviceConfig as Settings
 
@@ -69,7 +69,7 @@ class Iec101Device:
         self.name, self.points = settings.id, points
         self._settings, self._line, self._clock = settings, line, clock
         self._layout, self._place = layout_of(settings), place_of(settings)
-        self._stations = Stations(settings, points, clock, self._log, self._tell_oddity)
+        self._stations = Stations(settings, points, clock, self._log)
         self.counts = self._stations.counts
         self._inbox = inbox
         self._link = PrimaryLink(
@@ -94,9 +94,6 @@ class Iec101Device:
     def raws(self) -> dict[str, bytes]:
         """The octets of each point's newest object as received."""
         return self._stations.values.raws()
-
-    def _tell_oddity(self, text: Text) -> None:
-        self._log(logging.WARNING, "", text)
 
     def _log(self, level: int, request: str, message: str) -> None:
         """Log one line with the line, the device, its generating units and the request."""

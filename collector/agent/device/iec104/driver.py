@@ -25,7 +25,7 @@ from collector.agent.device.iec60870.stations import Stations
 from collector.agent.log import fields
 from collector.base.clock import Clock, arrival_utc_ms
 from collector.base.errors import Garbled, Silent
-from collector.base.text import Text, tr
+from collector.base.text import tr
 from collector.points import Point
 from collector.points.agent_config import DeviceConfig as Settings
 
@@ -57,7 +57,7 @@ class Iec104Device:
         self._is_open = False
         self._muted_since_s: float | None = None
         self._asked = 0
-        self._stations = Stations(settings, points, clock, self._log, self._tell_oddity)
+        self._stations = Stations(settings, points, clock, self._log)
         self.counts = self._stations.counts
         self.counts["queue_overflow"] = 0
 
@@ -73,9 +73,6 @@ class Iec104Device:
     def raws(self) -> dict[str, bytes]:
         """The octets of each point's newest object as received."""
         return self._stations.values.raws()
-
-    def _tell_oddity(self, text: Text) -> None:
-        self._log(logging.WARNING, "", text)
 
     async def open(self) -> None:
         """Connect and wait for the start of data. Once connected, the library reconnects by itself. Raises `Silent`."""

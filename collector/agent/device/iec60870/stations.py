@@ -7,7 +7,8 @@ A driver hands every message to `take` in order, and drives the interrogations o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Iterator
 
 from collector.agent.device.contract import Answer, Reading
 from collector.agent.device.iec60870.asdu import (
@@ -23,7 +24,7 @@ from collector.agent.device.iec60870.station import Log, Station
 from collector.agent.device.iec60870.station_clock import StationClock
 from collector.agent.device.iec60870.values import Oddities, PointValues
 from collector.base.clock import Clock
-from collector.base.text import Text, tr
+from collector.base.text import tr
 from collector.model.record import Quality
 from collector.points import Point
 from collector.points.agent_config import DeviceConfig as Settings
@@ -32,12 +33,10 @@ from collector.points.agent_config import DeviceConfig as Settings
 class Stations:
     """`log`: level, request, message; `fresh`: readings for the next `collect`; `counts`: messages without a value."""
 
-    def __init__(
-        self, settings: Settings, points: tuple[Point, ...], clock: Clock, log: Log, tell: Callable[[Text], None]
-    ) -> None:
+    def __init__(self, settings: Settings, points: tuple[Point, ...], clock: Clock, log: Log) -> None:
         self.counts = {"garbled": 0, "unknown_object": 0}
         self.fresh: list[Reading] = []
-        self.oddities = Oddities(tell)
+        self.oddities = Oddities(lambda text: log(logging.WARNING, "", text))
         self.values = PointValues(
             points, settings.common_addresses, settings.transit_s, clock.monotonic_s, self.oddities
         )
