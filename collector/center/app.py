@@ -26,10 +26,10 @@ from collector.center.db.store import CenterStore
 from collector.center.lake.seal import enrol
 from collector.center.operate.anchors import keep_anchoring
 from collector.center.operate.inbox.digest import keep_digesting
-from collector.center.operate.keys_and_alarms_loop import keep_keys_and_alarms, keep_validating
+from collector.center.operate.loops.keys_and_alarms_loop import keep_keys_and_alarms, keep_validating
+from collector.center.operate.loops.sealing_loop import keep_sealing
 from collector.center.operate.loops.settling_loop import keep_settling
 from collector.center.operate.readiness import keep_telling_troubles
-from collector.center.operate.sealing_loop import keep_sealing
 from collector.center.operate.watchdog import say_alive
 from collector.center.operate.webhook import keep_telling
 from collector.center.receive.admission import Admission

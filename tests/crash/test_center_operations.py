@@ -31,10 +31,11 @@ from collector.center.inputs.service import take_back
 from collector.center.lake.seal import seal_month_of
 from collector.center.month.books_integrity import check_months
 from collector.center.month.transitions import prepare_step
-from collector.center.operate.backup import create_backup, restore_backup
+from collector.center.operate.backup import create_backup
 from collector.center.operate.integrity import check_store
 from collector.center.operate.readiness import why_not_ready
 from collector.center.operate.repair import JOURNAL, approve_repair, propose_repair
+from collector.center.operate.restore import restore_backup
 from collector.center.people import audit
 from collector.center.people.access import Actor, Role
 from collector.center.people.four_eyes import list_proposals

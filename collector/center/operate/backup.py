@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Backup and restore of store and lake together.
+"""Backup of store and lake together; restore.py makes a store of one.
 
 The store is copied first, in one consistent state, then the day files and the files of imports that this state lists:
 they are immutable, so the running center changes none of them meanwhile. Each is checked against its hash on the way: a
@@ -21,50 +21,39 @@ import logging
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, exists, func, select, update
 from sqlalchemy.exc import DBAPIError
 
-from collector.base.clock import Clock
-from collector.base.durable import flush, flush_tree, folder_held, write_whole
+from collector.base.durable import flush, flush_tree, folder_held
 from collector.base.errors import StoreError
 from collector.base.text import as_data, from_data, tr
 from collector.center.db.engines import make_engine
 from collector.center.db.seals.seal_key import KEY_FILE
-from collector.center.db.storage.lake_place import LakePath, lake_folder, put_whole
+from collector.center.db.storage.lake_place import LakePath, put_whole
 from collector.center.db.store import CenterStore
 from collector.center.db.store_copy import copy_tables
 from collector.center.db.store_version import (
     BACKUP_MANIFEST,
-    RESTORING,
-    has_store,
-    lock_others_out,
     make_tables,
-    store_id_of,
 )
 from collector.center.db.tables_inputs import has_statement, run, run_file
 from collector.center.db.tables_receive import SCHEMA_VERSION, lake_file
 from collector.center.db.verified import Altered, copy_verified
 from collector.center.inputs.stored_rows import listed_files, path_of
-from collector.center.operate.anchors import renew_store
-from collector.center.people.access import Actor
 from collector.center.people.heads import anchor_of
-from collector.center.runs.keeping.own_files import own_disclosed
-from collector.center.runs.run_list import link_records, record_name, runs_folder
+from collector.center.runs.run_list import record_name, runs_folder
 
 DATABASE: Final = "center.sqlite"
-_MARK: Final = "restored.json"
 DATA: Final = "data"
-_OF_LAKE: Final = ("lake", "lake-others")
 logger: Final = logging.getLogger("collector.center.operate.backup")
 Note = Callable[[int, int], None]  # bytes done, of how many
-_RESTORE: Final = Actor.at_command_line("restore")
 
 
-class _Progress:
+class CopyProgress:
     """How far a backup or restore is: every byte passes twice, once to be copied and once to be hashed."""
 
     def __init__(self, note: Note, size: int) -> None:
@@ -83,11 +72,11 @@ class _Progress:
         self._note(self._done, self._of)
 
 
-def _say_nothing(_done: int, _of: int) -> None:
+def say_nothing(_done: int, _of: int) -> None:
     """Nobody watches."""
 
 
-def create_backup(store: CenterStore, target: Path, note: Note = _say_nothing) -> int:
+def create_backup(store: CenterStore, target: Path, note: Note = say_nothing) -> int:
     """Copy store and lake into a new folder, also beside a running center; returns the number of day files.
 
     `what_is_altered` tells what could be saved only as it is. `note` hears how far it is.
@@ -103,7 +92,7 @@ def create_backup(store: CenterStore, target: Path, note: Note = _say_nothing) -
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         with folder_held(runs_folder(store.directory)):  # no run expires while it is copied
-            count = _fill_backup(store, part, _Progress(note, _size_of(store)))
+            count = _fill_backup(store, part, CopyProgress(note, _size_of(store)))
         part.rename(target)
         flush(target.parent)
     except BaseException as error:
@@ -128,9 +117,9 @@ def _size_of(store: CenterStore) -> int:
     return size
 
 
-def _fill_backup(store: CenterStore, target: Path, progress: _Progress) -> int:
+def _fill_backup(store: CenterStore, target: Path, progress: CopyProgress) -> int:
     """Write everything of a backup into its folder, durably; returns the number of day files."""
-    _copy_secret(store.directory / KEY_FILE, target / KEY_FILE)
+    copy_secret(store.directory / KEY_FILE, target / KEY_FILE)
     if (store.directory / DATABASE).exists() and not store.is_read_only:
         _copy_database(store.directory / DATABASE, target / DATABASE)
     else:
@@ -146,7 +135,7 @@ def _fill_backup(store: CenterStore, target: Path, progress: _Progress) -> int:
             inside = source.relative_to(store.directory)
             # The records of a run are links into the lake, which is here already; a restore makes them again.
             if source.is_file() and "records" not in inside.parts:
-                _copy(source, target / inside)
+                copy_file(source, target / inside)
                 progress.passed(source)
     (target / "receiver.lock").unlink(missing_ok=True)
     files = sorted(path for path in target.rglob("*") if path.is_file())
@@ -165,11 +154,11 @@ def _fill_backup(store: CenterStore, target: Path, progress: _Progress) -> int:
     return count
 
 
-def _hashes(folder: Path, files: Sequence[Path], progress: _Progress) -> dict[str, str]:
+def _hashes(folder: Path, files: Sequence[Path], progress: CopyProgress) -> dict[str, str]:
     progress.halfway(sum(path.stat().st_size for path in files))
     found = {}
     for path in files:
-        found[str(path.relative_to(folder))] = _sha256(path)
+        found[str(path.relative_to(folder))] = sha256_of(path)
         progress.passed(path)
     return found
 
@@ -180,132 +169,7 @@ def what_is_altered(backup: Path) -> list[str]:
     Raises:
         StoreError: the backup is not finished.
     """
-    return [from_data(words) for words in _read_manifest(backup).get("altered", [])]
-
-
-def restore_backup(
-    backup: Path, state: Path, *, clock: Clock, database_url: str = "", lake_url: str = "", note: Note = _say_nothing
-) -> str:
-    """Make a state directory of a backup, and the PostgreSQL store where one is named; returns the new store id.
-
-    `note` hears how far it is.
-
-    `lake_url`: the object store that the day files go to; what it has already under a name is the same file.
-
-    Raises:
-        StoreError: the backup is damaged or incomplete, or the state or the store exists already.
-    """
-    manifest = _read_manifest(backup)
-    part = state / RESTORING  # inside, so that the owner of the state directory needs no rights in its parent folder
-    with contextlib.suppress(OSError):
-        part.rmdir()  # empty: a kill came between the last two steps
-    store_id = _filled_before(part, backup, database_url)
-    if store_id is None:
-        if state.exists() and any(path != part for path in state.iterdir()):
-            raise StoreError(
-                tr("not empty: a restore never writes over a store; move it away first"), subject=str(state)
-            )
-        size = sum((backup / name).stat().st_size for name in manifest["files"] if (backup / name).is_file())
-        store_id = _fill_whole(part, backup, manifest, clock, database_url, lake_url, _Progress(note, size))
-    for path in part.glob(f"{DATABASE}*") if database_url else ():
-        path.unlink()
-    # Until this folder is gone, other programs refuse the state; after a kill, a retry continues from here.
-    for path in sorted(part.iterdir()):
-        if path.name != _MARK:
-            path.rename(state / path.name)
-    flush(state)
-    (part / _MARK).unlink()
-    part.rmdir()
-    flush(state)
-    return store_id
-
-
-def _fill_whole(
-    part: Path,
-    backup: Path,
-    manifest: Mapping[str, Any],
-    clock: Clock,
-    database_url: str,
-    lake_url: str,
-    progress: _Progress,
-) -> str:
-    """Check what can be checked before anything is copied, then fill the folder; a failure leaves nothing of it."""
-    for name, sha256 in manifest["files"].items():
-        path = backup / name
-        if not path.is_file() or _sha256(path) != sha256:
-            raise StoreError(tr("missing, or not as it was when the backup was made"), subject=str(path))
-        progress.passed(path)
-    progress.halfway(sum((backup / name).stat().st_size for name in manifest["files"]))
-    if database_url:
-        _refuse_unless_empty(database_url)
-    was_there = part.parent.exists()
-    try:
-        return _fill_state(part, backup, manifest, clock, database_url, lake_url, progress)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        if not was_there:
-            with contextlib.suppress(OSError):
-                part.parent.rmdir()
-        raise
-
-
-def _fill_state(
-    part: Path,
-    backup: Path,
-    manifest: Mapping[str, Any],
-    clock: Clock,
-    database_url: str,
-    lake_url: str,
-    progress: _Progress,
-) -> str:
-    """Do a restore up to its last step: the folder whole on the disk, the database filled."""
-    if part.exists():  # what a killed try left; of another user it can't go, and the error says whose it is
-        shutil.rmtree(part)
-    for name in manifest["files"]:
-        if lake_url and Path(name).parts[0] in _OF_LAKE:
-            _upload(backup / name, name, lake_url)
-        else:
-            (_copy_secret if name == KEY_FILE else _copy)(backup / name, part / name)
-        progress.passed(backup / name)
-    with CenterStore.open(part, clock=clock, lake_url=lake_url, create=False) as store:
-        for folder, plant, name in [] if lake_url else store.read(_pinned):
-            link_records(part / "runs" / folder / DATA, [part / "lake" / plant / name])
-        for words in own_disclosed(store):
-            logger.warning("%s", words)
-        store_id = store.write(lambda c: renew_store(c, actor=_RESTORE, now_ms=clock.now_utc_ms())).result()
-        flush_tree(part)
-        # After a kill from here on, the next try sees by this file that the database is filled.
-        write_whole(part / _MARK, json.dumps({"backup": _sha256(backup / BACKUP_MANIFEST), "id": store_id}).encode())
-        if database_url:
-            store.read(lambda connection: _fill_database(connection, database_url))
-    return store_id
-
-
-def _upload(source: Path, name: str, lake_url: str) -> None:
-    """Put a file of the lake into an object store; a file damaged in the backup replaces nothing that is there."""
-    top, plant, file = Path(name).parts
-    target, data = lake_folder(Path(), lake_url, top) / plant / file, source.read_bytes()
-    is_named_so = hashlib.sha256(data).hexdigest().startswith(source.stem.rpartition("-")[2])
-    if is_named_so or not target.exists():
-        put_whole(target, data)
-
-
-def _filled_before(part: Path, backup: Path, database_url: str) -> str | None:
-    """The id of a store that a killed restore of this backup has finished except for the move to its place."""
-    try:
-        mark = json.loads((part / _MARK).read_bytes())
-    except (OSError, ValueError):
-        return None
-    if mark["backup"] != _sha256(backup / BACKUP_MANIFEST):
-        return None
-    if not database_url:
-        return str(mark["id"])
-    engine = make_engine(database_url, writing=False)
-    try:
-        with engine.begin() as connection:
-            return mark["id"] if has_store(connection) and store_id_of(connection) == mark["id"] else None
-    finally:
-        engine.dispose()
+    return [from_data(words) for words in read_manifest(backup).get("altered", [])]
 
 
 def _write_database(source: Connection, target: Path) -> None:
@@ -319,34 +183,7 @@ def _write_database(source: Connection, target: Path) -> None:
         engine.dispose()
 
 
-def _refuse_unless_empty(database_url: str) -> None:
-    engine = make_engine(database_url, writing=False)
-    try:
-        with engine.begin() as connection:
-            if has_store(connection):
-                raise StoreError(tr("not empty: a restore never writes over a store"), subject=str(engine.url.database))
-    except DBAPIError as error:
-        raise StoreError(tr("not restored: {orig}", orig=error.orig), subject=str(engine.url.database)) from error
-    finally:
-        engine.dispose()
-
-
-def _fill_database(source: Connection, database_url: str) -> None:
-    engine = make_engine(database_url, writing=True)
-    try:
-        with engine.begin() as connection:
-            lock_others_out(connection)
-            if has_store(connection):
-                raise StoreError(tr("not empty: a restore never writes over a store"), subject=str(engine.url.database))
-            make_tables(connection)
-            copy_tables(source, connection)
-    except DBAPIError as error:
-        raise StoreError(tr("not restored: {orig}", orig=error.orig), subject=str(engine.url.database)) from error
-    finally:
-        engine.dispose()
-
-
-def _copy_lake(store: CenterStore, target: Path, altered: list[str], progress: _Progress) -> int:
+def _copy_lake(store: CenterStore, target: Path, altered: list[str], progress: CopyProgress) -> int:
     """Day files and the files of imports; `altered` takes what is not as the copy lists it, in words."""
     with CenterStore.open(target, clock=store.clock, create=False) as copy:
         listed = copy.read(_listed)
@@ -413,7 +250,12 @@ def _not_there(path: LakePath) -> StoreError:
     return StoreError(tr("listed and not there; `collector center check` says more"), subject=str(path))
 
 
-def _read_manifest(backup: Path) -> dict[str, Any]:
+def read_manifest(backup: Path) -> dict[str, Any]:
+    """The manifest of a finished backup; `files`: SHA-256 by path.
+
+    Raises:
+        StoreError: there is none, or it names files outside of the backup.
+    """
     try:
         manifest: dict[str, Any] = json.loads((backup / BACKUP_MANIFEST).read_text("utf-8"))
         names = list(manifest["files"])
@@ -445,11 +287,6 @@ def _listed(connection: Connection) -> list[tuple[str, str, str]]:
     return [(r.plant, r.name, r.sha256) for r in connection.execute(query.order_by(*columns))]
 
 
-def _pinned(connection: Connection) -> list[tuple[str, str, str]]:
-    query = select(run.c.folder, run_file.c.plant, run_file.c.name).join(run_file, run_file.c.run_id == run.c.id)
-    return [(row.folder, row.plant, row.name) for row in connection.execute(query)]
-
-
 def _copy_database(source: Path, target: Path) -> None:
     reading, writing = sqlite3.connect(source), sqlite3.connect(target)
     try:
@@ -459,16 +296,19 @@ def _copy_database(source: Path, target: Path) -> None:
         writing.close()
 
 
-def _copy(source: Path, target: Path) -> None:
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file, and make its folder."""
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
 
 
-def _copy_secret(source: Path, target: Path) -> None:
+def copy_secret(source: Path, target: Path) -> None:
+    """Copy a key, for its owner alone."""
     with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(source.read_bytes())
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

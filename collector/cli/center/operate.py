@@ -139,7 +139,8 @@ def restore(
 ) -> None:
     """Make a state directory of a backup, and the database of CONFIG; agents then send what it lacks. 恢复。"""
     from collector.base.clock import SystemClock
-    from collector.center.operate.backup import restore_backup, what_is_altered
+    from collector.center.operate.backup import what_is_altered
+    from collector.center.operate.restore import restore_backup
     from collector.center.settings import load_center
 
     if config is None and not state:

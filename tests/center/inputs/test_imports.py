@@ -21,7 +21,8 @@ from collector.base.errors import ConfigError, StoreError
 from collector.center.db.store import CenterStore
 from collector.center.inputs.imports import Imported, list_imports, rows_in_force, take_tables
 from collector.center.inputs.service import take_back
-from collector.center.operate.backup import create_backup, restore_backup
+from collector.center.operate.backup import create_backup
+from collector.center.operate.restore import restore_backup
 from collector.center.people.access import Actor
 from collector.cli.center.commands import app
 from collector.model.interval import Month

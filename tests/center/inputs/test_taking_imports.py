@@ -30,8 +30,9 @@ from collector.center.inputs.imports import (
 )
 from collector.center.inputs.service import deliver, read_import, take_back
 from collector.center.inputs.stored_rows import listed_files, remove_strays
-from collector.center.operate.backup import create_backup, restore_backup
+from collector.center.operate.backup import create_backup
 from collector.center.operate.integrity import check_store
+from collector.center.operate.restore import restore_backup
 from collector.center.people.access import Actor
 from collector.sheets.files import Delivered
 from tests.center.center_batches import NOON, FixedClock, minutes, payload_of

@@ -16,8 +16,9 @@ from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import run, run_file
 from collector.center.lake.retention import drop_superseded_files
 from collector.center.lake.seal import enrol, find_stale_days, list_files, seal_day, seal_month_of
-from collector.center.operate.backup import create_backup, restore_backup
+from collector.center.operate.backup import create_backup
 from collector.center.operate.integrity import check_store
+from collector.center.operate.restore import restore_backup
 from collector.model.interval import DAY_MS, Month
 from collector.wire import topic
 from tests.center.center_batches import NOON, FixedClock, deliver, minutes, new_store, payload_of, record

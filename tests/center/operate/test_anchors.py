@@ -15,8 +15,9 @@ import pytest
 from collector.base.errors import StoreError
 from collector.center.db.store import CenterStore
 from collector.center.operate.anchors import anchor_once, check_anchors, read_anchors
-from collector.center.operate.backup import create_backup, restore_backup
+from collector.center.operate.backup import create_backup
 from collector.center.operate.integrity import check_store
+from collector.center.operate.restore import restore_backup
 from collector.center.people import audit
 from collector.center.people.access import Actor
 from collector.center.settings import CenterSettings

@@ -20,8 +20,9 @@ from collector.center.db import tables_receive
 from collector.center.db.store import CenterStore
 from collector.center.lake.seal import count_records, list_files, seal_month_of
 from collector.center.month.books_integrity import check_months
-from collector.center.operate.backup import create_backup, restore_backup, what_is_altered
+from collector.center.operate.backup import create_backup, what_is_altered
 from collector.center.operate.integrity import check_store
+from collector.center.operate.restore import restore_backup
 from collector.center.receive.journal import readmit
 from collector.center.receive.quarantine import list_quarantine
 from collector.center.runs.month_state import MonthStage

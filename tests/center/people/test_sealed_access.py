@@ -24,9 +24,10 @@ from collector.center.db.tables_people import account, proposal, recovery_code, 
 from collector.center.db.tables_quality import plant_key
 from collector.center.db.tables_receive import row_seal
 from collector.center.lake.seal import enrol
-from collector.center.operate.backup import create_backup, restore_backup
+from collector.center.operate.backup import create_backup
 from collector.center.operate.doctor import examine
 from collector.center.operate.integrity import check_store
+from collector.center.operate.restore import restore_backup
 from collector.center.people import accounts, four_eyes, second_factor, sessions, tokens
 from collector.center.people.access import Actor, Role
 from collector.center.people.passwords import hash_password

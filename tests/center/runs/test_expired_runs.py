@@ -17,8 +17,9 @@ from collector.center.db.tables_inputs import run
 from collector.center.lake.retention import drop_superseded_files
 from collector.center.month.books_integrity import check_months
 from collector.center.month.transitions import prepare_step
-from collector.center.operate.backup import create_backup, restore_backup
+from collector.center.operate.backup import create_backup
 from collector.center.operate.integrity import check_store
+from collector.center.operate.restore import restore_backup
 from collector.center.people.four_eyes import list_proposals
 from collector.center.runs.keeping.expired_runs import columns_naming_a_run, expire_runs
 from collector.center.runs.month_state import MonthStage

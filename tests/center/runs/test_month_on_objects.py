@@ -14,8 +14,9 @@ from collector.center.db.storage import lake_place
 from collector.center.db.storage.lake_place import ObjectStoreFault
 from collector.center.db.store import CenterStore
 from collector.center.month.books_integrity import check_months
-from collector.center.operate.backup import create_backup, restore_backup
+from collector.center.operate.backup import create_backup
 from collector.center.operate.integrity import check_store
+from collector.center.operate.restore import restore_backup
 from collector.center.runs.keeping.own_files import own_files
 from collector.center.runs.package import export_package
 from collector.center.runs.settle_month import MadeRun, ask_to_settle

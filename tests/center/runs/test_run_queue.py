@@ -24,7 +24,8 @@ from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import run
 from collector.center.month.books_integrity import check_months
 from collector.center.month.transitions import propose_step
-from collector.center.operate.backup import create_backup, restore_backup
+from collector.center.operate.backup import create_backup
+from collector.center.operate.restore import restore_backup
 from collector.center.people import audit
 from collector.center.people.access import Actor, Role
 from collector.center.runs.asking.lost_runs import runs_asked

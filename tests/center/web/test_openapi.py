@@ -28,8 +28,9 @@ from schemathesis.specs.openapi.checks import (
 
 from collector.center.db.store import CenterStore
 from collector.center.month.books_integrity import check_months
-from collector.center.operate.backup import create_backup, restore_backup
+from collector.center.operate.backup import create_backup
 from collector.center.operate.integrity import check_store
+from collector.center.operate.restore import restore_backup
 from collector.center.web.app import build_app
 from collector.center.web.server.openapi import describe
 from tests.center.web.web_world import World

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Loops of the center that make what was asked for elsewhere."""
+"""The loops of a center beside receiving: sealing, keys and alarms, runs that other processes handed over."""

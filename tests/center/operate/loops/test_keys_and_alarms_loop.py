@@ -9,7 +9,7 @@ from pathlib import Path
 from collector.center.db.store import CenterStore
 from collector.center.lake.seal import seal_month_of
 from collector.center.operate.alarms import list_alarms
-from collector.center.operate.keys_and_alarms_loop import keep_keys_and_alarms, keep_validating
+from collector.center.operate.loops.keys_and_alarms_loop import keep_keys_and_alarms, keep_validating
 from collector.center.quality.validation import list_findings
 from collector.center.receive.admission import Admission
 from collector.model.interval import Month

@@ -29,7 +29,7 @@ EVERY_S: Final = 10.0
 WATCHED_ROUNDS: Final = 7  # one minute
 VALIDATE_EVERY_S: Final = 30.0
 
-logger: Final = logging.getLogger("collector.center.operate.keys_and_alarms_loop")
+logger: Final = logging.getLogger("collector.center.operate.loops.keys_and_alarms_loop")
 
 
 async def keep_keys_and_alarms(

@@ -22,7 +22,7 @@ from collector.center.runs.keeping.kept_packages import drop_packages
 from collector.center.runs.keeping.own_files import own_disclosed
 from collector.center.settings import CenterSettings, Lake, RunSettings
 
-logger: Final = logging.getLogger("collector.center.operate.sealing_loop")
+logger: Final = logging.getLogger("collector.center.operate.loops.sealing_loop")
 
 
 async def keep_sealing(store: CenterStore, settings: CenterSettings) -> None:
