@@ -104,7 +104,8 @@ def _assumptions_in_chinese(s: Any) -> list[str]:
 ENGLISH: Final = ScalingWords(
     title="From a plant to the nation",
     other="中文: [scaling.zh-CN.md](scaling.zh-CN.md)",
-    intro="What each size needs, computed by `python -m bench.scaling` from costs that `make bench` measured.",
+    intro="What each size needs, computed by `python -m bench.scaling` from costs that the bench measured at the "
+    "sizes named below, on a machine that did other work beside it: take them as upper bounds, and measure your own.",
     needs="What is needed",
     sizes={"plant": "a plant", "province": "a province", "region": "East China", "nation": "the nation"},
     rows=_rows(
@@ -167,7 +168,8 @@ ENGLISH: Final = ScalingWords(
 CHINESE: Final = ScalingWords(
     title="从一座电厂到全国",
     other="English: [scaling.md](scaling.md)",
-    intro="各种规模所需,由 `python -m bench.scaling` 根据 `make bench` 测得的成本计算。",
+    intro="各种规模所需,由 `python -m bench.scaling` 根据基准测试按下列规模测得的成本计算。"
+    "测量时该机器还有其他负载，请视为上限，并在自己的机器上重测。",
     needs="所需资源",
     sizes={"plant": "一座电厂", "province": "一个省", "region": "华东", "nation": "全国"},
     rows=_rows(
