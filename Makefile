@@ -94,7 +94,8 @@ bundle: .venv.stamp  ## dist/collector-*.tar.gz: wheels with hashes and an insta
 OTHER_ROOT := build/$(SUITE)-$(OTHER_ARCH)-extracted.tar
 $(OTHER_ROOT):
 	@mkdir -p build
-	mmdebstrap --quiet --variant=extract --architectures=$(OTHER_ARCH) --include=python3,python3-venv,libstdc++6,zlib1g $(SUITE) $@
+	mmdebstrap --quiet --variant=extract --architectures=$(OTHER_ARCH) --include=python3,python3-venv,libstdc++6,zlib1g $(SUITE) $(@:.tar=.part.tar)
+	mv $(@:.tar=.part.tar) $@
 
 # What CI has no time for; it takes minutes, and mosquitto is fetched. 0.1.0 is the commit that was delivered first.
 packages-test: deb bundle $(OTHER_ROOT)  ## packages and bundles installed, started, upgraded from 0.1.0, removed and purged in a bare root

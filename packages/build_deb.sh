@@ -21,7 +21,9 @@ mkdir -p build/wheelhouse "$out"
 
 [ -f "$root" ] || {
   echo "making a bare root of $suite (about 60 MB are fetched)"
-  mmdebstrap --quiet --variant=minbase --include=python3,python3-venv,systemd-standalone-sysusers,systemd-standalone-tmpfiles,procps "$suite" "$root"
+  mmdebstrap --quiet --variant=minbase --include=python3,python3-venv,systemd-standalone-sysusers,systemd-standalone-tmpfiles,procps \
+    "$suite" "${root%.tar}.part.tar"
+  mv "${root%.tar}.part.tar" "$root" # a half-made one is never taken for the root
 }
 mkdir "$work/root" "$work/source" "$work/pkg"
 tar -C "$work/root" -xf "$root" --exclude=./dev/*

@@ -121,6 +121,18 @@ def bare_root(network: Sequence[str] = ()) -> Iterator[Root]:
         shutil.rmtree(folder)
 
 
+@contextlib.contextmanager
+def loopback_alone() -> Iterator[list[str]]:
+    """A network namespace that leads nowhere; how a command enters it."""
+    name = f"collector-alone-{os.getpid()}"
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    try:
+        subprocess.run(["ip", "-netns", name, "link", "set", "lo", "up"], check=True)
+        yield ["nsenter", f"--net=/run/netns/{name}"]
+    finally:
+        subprocess.run(["ip", "netns", "delete", name], check=True)
+
+
 def exec_start(root: Root, unit: str, folder: str) -> list[str]:
     """The command of a unit."""
     (line,) = re.findall(r"^ExecStart=(.*)$", root.path(f"{folder}/{unit}").read_text(), re.MULTILINE)

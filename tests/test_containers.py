@@ -10,23 +10,15 @@ from typing import Any, Final
 import pytest
 import yaml
 
+from packages.container_files import CONTAINERS, instructions
+
 ROOT: Final = Path(__file__).parents[1]
-CONTAINERS: Final = ROOT / "packages" / "containers"
 IMAGES: Final = ("agent", "center", "mosquitto")
 SIDES: Final = ("agent", "center")
 # Instructions of the Dockerfile reference that these files may use; another one is a decision, not a slip.
 INSTRUCTIONS: Final = frozenset(
     {"ARG", "FROM", "COPY", "RUN", "USER", "VOLUME", "EXPOSE", "STOPSIGNAL", "ENTRYPOINT", "CMD"}
 )
-
-
-def instructions(image: str) -> list[tuple[str, str]]:
-    """(instruction, the rest), comments taken out, continued lines joined."""
-    lines = (CONTAINERS / f"{image}.Containerfile").read_text("utf-8").splitlines()
-    whole = "\n".join(line for line in lines if not line.lstrip().startswith("#")).replace("\\\n", " ")
-    return [
-        (word, " ".join(rest.split())) for word, _, rest in (line.partition(" ") for line in whole.splitlines() if line)
-    ]
 
 
 def compose() -> dict[str, Any]:

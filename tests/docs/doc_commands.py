@@ -40,18 +40,29 @@ def pages() -> list[Path]:
     return sorted(path for path in found if path.name == "README.zh-CN.md" or not path.name.endswith(".zh-CN.md"))
 
 
+def sections_of(page: Path) -> dict[str, list[str]]:
+    """The commands below each heading of a page."""
+    parts = re.split(r"^##+ (.*)$", page.read_text("utf-8"), flags=re.MULTILINE)[1:]
+    return {heading: commands_in(text) for heading, text in zip(parts[::2], parts[1::2], strict=True)}
+
+
 def commands_of(page: Path) -> list[str]:
-    """The commands of a page in their order; a loop is one command."""
+    """The commands of a page in their order."""
+    return commands_in(page.read_text("utf-8"))
+
+
+def commands_in(text: str) -> list[str]:
+    """The commands of a text in their order; a loop is one command."""
     found: list[str] = []
-    for kind, block in _BLOCK.findall(page.read_text("utf-8")):
+    for kind, block in _BLOCK.findall(text):
         loop: list[str] = []
         for line in block.replace("\\\n", " ").splitlines():
-            text = re.sub(r"\s+#.*$", "", line).strip()
+            command = re.sub(r"\s+#.*$", "", line).strip()
             # A block of no kind is a table or a picture, or shows what our own commands take.
-            if not text or text.startswith("#") or not (kind in _SHELL or (not kind and _OURS.match(text))):
+            if not command or command.startswith("#") or not (kind in _SHELL or (not kind and _OURS.match(command))):
                 continue
-            loop.append(text)
-            if not loop[0].startswith("for ") or text == "done":
+            loop.append(command)
+            if not loop[0].startswith("for ") or command == "done":
                 found.append("\n".join(loop))
                 loop = []
         found += loop
