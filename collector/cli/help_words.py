@@ -6,7 +6,8 @@ An English help keeps the few Chinese words at the end of each verb, so that one
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from click import Context
@@ -27,19 +28,33 @@ def put_into_chinese(command: Any) -> None:
     words = catalogue().gettext
     if command.help:
         command.help = words(command.help)
-        # By click's own rule a list of verbs ends a text at an English full stop, and cuts it at a space.
-        command.short_help = command.help.partition("\n")[0].partition("\u3002")[0]
     if command.epilog:
         command.epilog = words(command.epilog)
     for parameter in (*command.params, command.get_help_option(Context(command))):
         if getattr(parameter, "help", None):
             parameter.help = words(parameter.help)
+    list_whole(command)
+    _below(command, put_into_chinese)
+
+
+def list_whole(command: Any) -> None:
+    """Let each list of verbs show the first sentence of a verb's help; click cuts it where the line is full.
+
+    Click also takes an abbreviation for the end of a sentence ("Art. 24"), and knows no Chinese full stop.
+    """
+    if command.help:
+        first = re.split(r"(?<!Art\.)(?<=\.)\s|\u3002", command.help.partition("\n")[0], maxsplit=1)[0]
+        command.short_help = first.strip()
+    _below(command, list_whole)
+
+
+def _below(command: Any, change: Callable[[Any], None]) -> None:
     verbs = getattr(command, "commands", {})
     if isinstance(verbs, Verbs):
-        verbs.change = put_into_chinese
+        verbs.change = change
         return
     for verb in verbs.values():
-        put_into_chinese(verb)
+        change(verb)
 
 
 # Click's own text of --help.

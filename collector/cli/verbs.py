@@ -66,8 +66,8 @@ class Verbs(MutableMapping[str, Any]):
     def __len__(self) -> int:
         return len(self._modules)
 
-    def short_help(self, name: str, limit: int) -> str:
-        """The verb's line in a list of verbs."""
+    def short_help(self, name: str) -> str:
+        """What a list of verbs says of one."""
         found = self._registered(name)
         if isinstance(found, typer.models.CommandInfo):
             text = found.help or (found.callback.__doc__ if found.callback else None)
@@ -75,7 +75,7 @@ class Verbs(MutableMapping[str, Any]):
             text = solve_typer_info_defaults(found).help
         listed = TyperCommand(name, help=inspect.cleandoc(text or ""))
         self.change(listed)
-        return listed.get_short_help_str(limit)
+        return listed.get_short_help_str()
 
     def _registered(self, name: str) -> Any:
         """The verb or group that a module registered under this name."""
@@ -117,9 +117,8 @@ def group_of(panels: Panels) -> type[VerbGroup]:
 
         def format_commands(self, ctx: Any, formatter: Any) -> None:
             del ctx
-            limit = formatter.width - 6 - width
             for panel, names in panels.items():
                 with formatter.section(panel):
-                    formatter.write_dl([(name.ljust(width), self.commands.short_help(name, limit)) for name in names])
+                    formatter.write_dl([(name.ljust(width), self.commands.short_help(name)) for name in names])
 
     return Grouped

@@ -52,6 +52,18 @@ def test_a_chinese_terminal_is_helped_in_chinese_and_no_verb_is_cut_short() -> N
     assert [line for line in told if not re.search("[\u4e00-\u9fff]", line)] == []
 
 
+@pytest.mark.parametrize("words", [(), ("center",), ("agent",), ("center", "review")])
+def test_a_list_of_verbs_cuts_none_short_on_a_console(words: tuple[str, ...]) -> None:
+    environment = os.environ | {"COLLECTOR_LANGUAGE": "en", "COLUMNS": "80", "TERMINAL_WIDTH": "80"}
+    program = [str(Path(sys.executable).with_name("collector")), *words, "--help"]
+    shown = subprocess.run(program, env=environment, capture_output=True, text=True, timeout=HANG_S).stdout
+    verbs = shown.partition("Options:")[2]
+    assert len(verbs.splitlines()) > 5
+    assert "..." not in verbs
+    assert verbs.count("(") == verbs.count(")")  # "(Art. 24)" is no end of a sentence
+    assert max(map(len, shown.splitlines())) <= 80
+
+
 def test_the_shell_completes_verbs() -> None:
     environment = os.environ | {"_COLLECTOR_COMPLETE": "complete_bash", "COMP_WORDS": "collector center sta",
                                 "COMP_CWORD": "2"}  # fmt: skip
