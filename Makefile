@@ -29,7 +29,7 @@ PREFIX ?= $(HOME)/.local
 install: $(DEMO)  ## a link to the program in ~/.local/bin, or in PREFIX/bin
 	@mkdir -p $(PREFIX)/bin
 	ln -sf $(CURDIR)/$(BIN)/collector $(PREFIX)/bin/collector
-	@case :$$PATH: in *:$(PREFIX)/bin:*) ;; *) echo 'put $(PREFIX)/bin on your PATH';; esac
+	@case :$$PATH: in *:$(PREFIX)/bin:*) ;; *) echo 'put it on your path: export PATH="$(PREFIX)/bin:$$PATH"';; esac
 
 demo: $(DEMO)  ## the whole chain on this machine: devices to statement, compared with the truth
 	$(BIN)/collector demo --out demo-out

@@ -72,13 +72,16 @@ def pending(root: Root) -> int:
 
 def test_a_gateway_is_set_up_upgraded_moved_and_removed(machine: Machine) -> None:
     root, page = machine.root, sections_of(REPOSITORY / "docs/install-gateway.md")
-    for line in page["2. User, program, directories"] + page["3. Configuration"] + page["4. Keys"]:
+    for line in page["2. User, program, directories"] + page["3. Configuration"]:
         machine.type(line)
-    root.path("/root/collector/mqtt-password").write_text("secret\n")
-    for line in page["5. TLS to the broker"]:
+    # What the center's people send.
+    machine.type("/opt/collector/bin/collector agent keygen center --out .")
+    for name in ("mqtt-password", "ca.pem", "gateway-1.pem", "gateway-1.key"):
+        root.path(f"/root/collector/{name}").write_text("secret\n")
+    for line in page["4. Keys"] + page["5. TLS to the broker"]:
         machine.type(line)
     edit(root, "/etc/collector/agent.toml", signing_key_file='"/etc/collector/P1.key"', batch_max_age_s="1",
-         password_file='"/etc/collector/mqtt-password"')  # fmt: skip
+         center_key_file='"/etc/collector/center.pub"', password_file='"/etc/collector/mqtt-password"')  # fmt: skip
     check, read, candidates, verify = page["6. Check, then read once"]
     assert "governor-1" in machine.type(check)
     # No device is there: every one is told as silent, and exit code 1 says so.
@@ -120,9 +123,8 @@ def test_a_center_is_set_up_backed_up_restored_upgraded_and_removed(machine: Mac
     machine.type("apt install --no-install-recommends mosquitto openssl postgresql")
     for line in page["Install"] + page["The broker"]:
         machine.type(line)
-    keygen, *rights = page["Keys, and enrolling a plant"][:3]
-    machine.type(keygen)
-    for line in [*rights, "/opt/collector/bin/collector agent keygen P1 --out /etc/collector"]:
+    machine.type("/opt/collector/bin/collector agent keygen P1 --out .")  # what the plant sends
+    for line in page["Keys, and enrolling a plant"][:4]:
         machine.type(line)
     edit(root, "/etc/collector/center.toml", signing_key_file='"/etc/collector/center.key"', ca_file='"broker-ca.pem"',
          cert_file='"broker-center.pem"', key_file='"broker-center.key"', port="8883",

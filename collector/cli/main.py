@@ -32,7 +32,7 @@ OF_THE_DISK: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.E
 app = typer.Typer(
     name="collector", cls=group_of(ROOT_PANELS), no_args_is_help=True, pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help: boxes would cost three times the time of the help itself
-    help="Ancillary-service records from plant devices to the monthly statement. 辅助服务:采集、上送、结算。",
+    help="Ancillary-service records from plant devices to the monthly statement. 辅助服务：采集、上送、结算。",
     epilog="Examples: collector quickstart trial · collector agent check agent.toml · collector center status",
 )  # fmt: skip
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collector.points.diff import PointChange, PointTableDifference
     from collector.points.lint import LintReport
 
-app = typer.Typer(cls=VerbGroup, no_args_is_help=True, help="Point tables before the visit. 点表:转换、检查、比较。")
+app = typer.Typer(cls=VerbGroup, no_args_is_help=True, help="Point tables before the visit. 点表：转换、检查、比较。")
 app.command()(convert)
 
 

@@ -52,6 +52,8 @@ def is_signed_by(key: Ed25519PublicKey, signature: bytes, message: bytes) -> boo
 def generate_key_pair(private_path: Path, public_path: Path) -> str:
     """Create a key pair, write both files, and return the key id; only the owner may read the private file.
 
+    The public one anybody may read, whatever the umask: it is handed on, and a service of another user uses it.
+
     Raises:
         ConfigError: a file exists already (a key is never overwritten) or can't be written.
     """
@@ -63,6 +65,7 @@ def generate_key_pair(private_path: Path, public_path: Path) -> str:
     for path, content, mode in ((private_path, private, 0o600), (public_path, public, 0o644)):
         try:
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+                os.fchmod(file.fileno(), mode)
                 file.write(content)
         except OSError as error:
             raise ConfigError(

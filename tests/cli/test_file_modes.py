@@ -19,7 +19,7 @@ CARELESS = [
 PROGRAM = ["-m", "collector.cli.main"]
 
 
-def test_nobody_else_may_read_what_any_verb_writes(tmp_path: Path) -> None:
+def test_nobody_else_may_read_what_any_verb_writes_but_a_public_key(tmp_path: Path) -> None:
     given, written = tmp_path / "given", tmp_path / "written"
     (given / "records").mkdir(parents=True)
     written.mkdir(mode=0o700)
@@ -40,4 +40,5 @@ def test_nobody_else_may_read_what_any_verb_writes(tmp_path: Path) -> None:
         assert any(written.iterdir()), (verb, done.stderr)
     found = {path.relative_to(written): path.stat().st_mode & 0o077 for path in written.rglob("*")}
     assert {"state", "statement", "backup", "P1.key"} <= {path.parts[0] for path in found}
-    assert {str(path): oct(mode) for path, mode in found.items() if mode} == {}
+    # The public half of a key is for others: a service of another user, and whoever it is sent to.
+    assert {str(path): oct(mode) for path, mode in found.items() if mode} == {"P1.pub": "0o44"}

@@ -122,7 +122,7 @@ def read(
     candidates: Annotated[bool, typer.Option("--candidates", help="What else the same bytes could mean.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Read every point once and send nothing. 读一次,不上送。"""
+    """Read every point once and send nothing. 读一次，不上送。"""
     import asyncio
 
     from collector.agent.log import start_logging

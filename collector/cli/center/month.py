@@ -108,7 +108,7 @@ def propose(
     state: StateOption = "",
     who: WhoOption = "",
 ) -> None:
-    """Prepare a step for another person to approve. 提出流程步骤,待他人批准。"""
+    """Prepare a step for another person to approve. 提出流程步骤，待他人批准。"""
     from collector.center.month.transitions import prepare_step
     from collector.center.runs.month_state import MonthStage
 

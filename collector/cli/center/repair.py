@@ -35,7 +35,7 @@ def propose(
     state: StateOption = "",
     who: WhoOption = "",
 ) -> None:
-    """Prepare a repair for another person to approve. 提出修复,待他人批准。"""
+    """Prepare a repair for another person to approve. 提出修复，待他人批准。"""
     from collector.center.operate.repair import JOURNAL, propose_repair
 
     actor, source = actor_of(who), str(backup.resolve()) if backup else JOURNAL

@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
         ),
         broker: Annotated[str, typer.Option(help="mqtt://HOST:PORT of a broker in place of the embedded one.")] = "",
     ) -> None:
-        """Run the whole chain on this machine and compare the statement with the truth. 全链路演示,与真值对比。"""
+        """Run the whole chain on this machine and compare the statement with the truth. 全链路演示，与真值对比。"""
         from collector.cli.demo.center import settle_at_center
         from collector.cli.demo.result import compute_result, lay_out_folder
         from collector.cli.demo.run import run_month

@@ -128,7 +128,7 @@ class _DemoMonth:
         start_ms = self.run.month.interval.start_ms
         plan: list[tuple[int, Callable[[int], None]]] = [(start_ms + 20 * DAY_MS + 13 * HOUR_MS, self.kill_agent)]
         if self.broker_port is None:
-            self.progress.event("the broker is somebody else's and is not stopped · 外部代理,不做停运")
+            self.progress.event("the broker is somebody else's and is not stopped · 外部代理，不做停运")
         else:
             plan += [(start_ms + 14 * DAY_MS, self.stop_broker), (start_ms + 16 * DAY_MS, self.restart_broker)]
         plan.sort(key=lambda each: each[0])

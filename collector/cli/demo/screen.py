@@ -56,7 +56,7 @@ class DemoScreen:
     def first_lines(self, day: str, lines: Lines) -> None:
         """The lines of the first day that have an amount; never final."""
         table = Table(
-            title=f"first day settled, never final · 首日已结算,非最终: {day}", box=box.SIMPLE, padding=(0, 1, 0, 0)
+            title=f"first day settled, never final · 首日已结算，非最终: {day}", box=box.SIMPLE, padding=(0, 1, 0, 0)
         )
         for heading in ("unit\n机组", "service\n服务"):
             table.add_column(heading, no_wrap=True)
@@ -79,7 +79,7 @@ class DemoScreen:
         # The program's name as it was called, to be copied.
         program = sys.argv[0] if Path(sys.argv[0]).name == "collector" else "collector"
         command = f"{program} center run {config}"
-        self.console.print("in the browser · 在浏览器中查看:", end=" ")
+        self.console.print("in the browser · 在浏览器中查看：", end=" ")
         self.console.print(command, style="cyan", highlight=False, soft_wrap=True)
         address = f"http://127.0.0.1:8080/months/{result.month}"
         self.console.print(f"  {address}  {center.name} / {center.password}", highlight=False, soft_wrap=True)

@@ -98,7 +98,7 @@ def _judge(sitting: Sitting, pen: Pen, item: Item, step: PointStep, seen: Observ
     sitting.ok &= recorded and passed
     said = "合格 passed" if passed else "不合格 failed"
     if not recorded:
-        said = "不能记为合格,未记录 can't pass, nothing recorded"
+        said = "不能记为合格，未记录 can't pass, nothing recorded"
     unit = f" {seen.unit}" if seen.unit else ""
     sitting.said.setdefault("verified", []).append(
         {

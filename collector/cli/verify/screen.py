@@ -33,10 +33,10 @@ HELP: Final = """\
     f [备注]            记为不合格 record as failed (with a note)
     n TEXT              备注 note for this step
     c                   其他解码 other decodings of the same bytes
-    s, b                跳过,上一步 skip, back
+    s, b                跳过，上一步 skip, back
     g NAME              到某点 go to a point
     l                   未完成清单 what is open
-    q                   结束,可随时续做 quit; the same command goes on"""
+    q                   结束，可随时续做 quit; the same command goes on"""
 
 
 def verify_in_terminal(sitting: Sitting, wanted: Wanted) -> bool:
