@@ -17,6 +17,7 @@ from tests.center.runs.center_months import new_store, take
 from tests.center.runs.late_changes import PLAN, at, fill, plan_rows, register
 from tests.center.web.web_browser import site
 from tests.center.web.web_world import world
+from tests.docs.command_list import commands_and_tests
 from tests.docs.doc_commands import ROOT, Scratch, commands_of, every_command, pages
 from tests.patience import HANG_S
 
@@ -56,6 +57,11 @@ def test_the_list_names_commands_of_the_pages_and_tests_that_exist() -> None:
     assert not NOT_RUN & (set(CODES) | set(BEFORE))
     assert [each["held_by"] for each in LIST["not_run"] if not (ROOT / each["held_by"]).exists()] == []
     assert all(each["why"] for each in LIST["not_run"] + LIST["ends"])
+    rows = list(commands_and_tests())
+    assert {(page, command) for page, command, _ in rows} == {
+        (page, " ".join(command.split())) for page, command in every_command()
+    }
+    assert all((ROOT / test).exists() for _, _, test in rows)
 
 
 def scratch_for(page: str, root: Path) -> Scratch:
