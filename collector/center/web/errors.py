@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any, Final
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import msgspec
 from litestar import Response
@@ -70,7 +70,7 @@ def answer_error(request: AnyRequest, error: Exception) -> Response[Any]:
     if status == 401:
         target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         if request.method != "GET":
-            target = _page_before(request)
+            target = render.page_before(request)
         follow = {"next": target} if target not in ("", "/") else {}
         return Redirect("/login" + (f"?{urlencode(follow)}" if follow else ""), status_code=303)
     if isinstance(error, FactorNeeded) and request.method == "GET":
@@ -129,15 +129,6 @@ def _for_people(request: AnyRequest, error: Exception, status: int) -> Response[
         status=status, heading=heading, message=message, problems=problems_of(error, language),
     )  # fmt: skip
     return Response(html, status_code=status, media_type="text/html", headers=_headers_of(error))
-
-
-def _page_before(request: AnyRequest) -> str:
-    """The page of this site that holds the form, by the referer header; empty if there is none."""
-    said = urlsplit(request.headers.get("referer", ""))
-    if said.netloc != request.headers.get("host", ""):
-        return ""
-    path = said.path.removeprefix(request.app.state.settings.web.base_path)
-    return path + (f"?{said.query}" if said.query else "")
 
 
 def _headers_of(error: Exception) -> dict[str, str]:

@@ -14,7 +14,7 @@ from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import jinja2
 from markupsafe import Markup
@@ -118,7 +118,8 @@ def render_page(
 
     names = functools.cache(lambda: store.read(plant_names))
     kept_forms: KeptForms = request.app.state.kept_forms
-    path, query = request.url.path, dict(request.query_params)
+    path, asked = _page_shown(request)
+    query = dict(asked)
     month_chosen = chosen_month(request)
     frame: Mapping[str, Any] = {
         "t": lambda text, **values: Text(text, values).into(language),
@@ -126,17 +127,16 @@ def render_page(
         "code": lambda table, key: code_words.code_in_words(table, key, language),
         "language": language,
         **_MARKS["zh" if language == "zh" else "en"],
-        "other_language_url": _with_query(
-            path, request.query_params.multi_items(), lang="en" if language == "zh" else "zh"
-        ),
+        "other_language_url": _with_query(path, asked, lang="en" if language == "zh" else "zh"),
         "actor": actor,
         "may": lambda name: actor is not None and actor.may(Permission(name)),
         "csrf_field": _FormFields(csrf),
         "kept_form": None if actor is None else kept_forms.of(actor.name, now_ms=store.clock.now_utc_ms()),
         "path": path,
+        "answers_form": request.method == "POST",
         "month_chosen": month_chosen,
         "query": query,
-        "with_query": lambda **changes: _with_query(path, request.query_params.multi_items(), **changes),
+        "with_query": lambda **changes: _with_query(path, asked, **changes),
         "notice": code_words.NOTICES.get(query.get("notice", ""), ""),
         "navigation": [entry for entry in NAVIGATION if actor is not None and actor.may(entry.permission)],
         "tasks": tasks,
@@ -146,6 +146,23 @@ def render_page(
     }
     html = environment().get_template(template).render({**frame, **values})
     return _under(request.app.state.settings.web.base_path, html)
+
+
+def page_before(request: AnyRequest) -> str:
+    """The page of this site that holds the form, by the referer header; empty if there is none."""
+    said = urlsplit(request.headers.get("referer", ""))
+    if said.netloc != request.headers.get("host", ""):
+        return ""
+    path = said.path.removeprefix(request.app.state.settings.web.base_path)
+    return path + (f"?{said.query}" if said.query else "")
+
+
+def _page_shown(request: AnyRequest) -> tuple[str, list[tuple[str, Any]]]:
+    """Path and parameters of the page that links lead back to: what answers a form has no address of its own."""
+    if request.method in ("GET", "HEAD"):
+        return request.url.path, list(request.query_params.multi_items())
+    before = urlsplit(page_before(request) or "/")
+    return before.path, [(name, value) for name, value in parse_qsl(before.query) if name != "notice"]
 
 
 def _under(base_path: str, html: str) -> str:

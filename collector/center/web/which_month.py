@@ -15,6 +15,8 @@ from collector.model.interval import Month, local_day
 
 # What `Month.parse` takes.
 MONTH: Final = re.compile(r"20[0-9]{2}-(0[1-9]|1[0-2])\Z")
+# Below a month's board: the pages that every month has.
+MONTH_PAGES: Final = ("beside", "completeness", "questions", "reviews", "rulebook", "running", "runs", "what-if")
 
 
 def chosen_month(request: AnyRequest) -> str:

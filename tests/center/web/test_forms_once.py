@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -18,7 +17,6 @@ from sqlalchemy import func, select
 
 from collector.center.db.all_tables import metadata
 from collector.center.people.four_eyes import list_proposals
-from collector.center.people.second_factor import STEP_MS, one_time_code
 from collector.center.people.sessions import IDLE_MS
 from collector.center.receive.admission import plants_of
 from collector.center.receive.keys import list_keys
@@ -27,7 +25,7 @@ from collector.center.runs.stored_run import open_run
 from collector.center.web.app import build_app
 from collector.center.web.session import SESSION_COOKIE, csrf_of
 from tests.center.web.conftest import june_world
-from tests.center.web.web_world import PASSWORD, World, csrf_in, settings_of
+from tests.center.web.web_world import PASSWORD, World, code_of, csrf_in, settings_of
 from tests.patience import wait_until
 
 JUNE = "/months/2026-06"
@@ -82,10 +80,6 @@ def pem() -> str:
 def key_of(own: World) -> str:
     [found] = own.store.read(lambda c: list_keys(c, plants_of(own.settings)))
     return str(found["key_id"])
-
-
-def code_of(own: World, key: str, steps: int = 0) -> str:
-    return one_time_code(base64.b32decode(key), own.clock.now_ms // STEP_MS + steps)
 
 
 def factor_of(own: World) -> dict[str, str]:

@@ -3,22 +3,16 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from collector.center.people.second_factor import STEP_MS, one_time_code
 from collector.center.people.tokens import create_token
 from collector.center.web.guards import Open
 from collector.center.web.session import SESSION_COOKIE
-from tests.center.web.web_world import PASSWORD, World, csrf_in, routes_of, world
-
-
-def code_of(own: World, key: str, steps: int = 0) -> str:
-    return one_time_code(base64.b32decode(key), own.clock.now_ms // STEP_MS + steps)
+from tests.center.web.web_world import PASSWORD, World, code_of, csrf_in, routes_of, world
 
 
 def set_up(own: World, browser: Any, name: str) -> tuple[str, list[str]]:

@@ -116,10 +116,12 @@ def _note(seen: Seen, kind: str, text: str) -> None:
         seen.complaints.append(f"{kind}: {text}")
 
 
-def log_in(page: Page, name: str, base_path: str = "") -> None:
-    """Through the log-in, as a person does."""
-    page.goto(f"{base_path}/login")
+def log_in(page: Page, name: str, base_path: str = "", *, code: str = "", at_hand: bool = False) -> None:
+    """Through the log-in, as a person does. `at_hand`: the log-in is shown already, to lead back where one was."""
+    if not at_hand:
+        page.goto(f"{base_path}/login")
     page.fill("input[name=name]", name)
     page.fill("input[name=password]", PASSWORD)
+    page.fill("input[name=code]", code)
     page.click("main button")
     page.wait_for_url(lambda url: "/login" not in url)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from collector.center.lake.seal import enrol
 from collector.center.people import accounts, sessions, tokens
 from collector.center.people.access import Actor, Role, scopes_of
 from collector.center.people.passwords import hash_password
+from collector.center.people.second_factor import STEP_MS, one_time_code
 from collector.center.runs.stored_run import open_run
 from collector.center.settings import CenterSettings, PlantSettings, Web
 from collector.center.web.app import build_app
@@ -124,6 +126,11 @@ def world(directory: Path, **web: Any) -> Iterator[World]:
                 )
             ).result()  # fmt: skip
         yield World(store, build_app(store, settings), clock, settings)
+
+
+def code_of(own: World, key: str, steps: int = 0) -> str:
+    """What an authenticator with this key shows now, or some steps of 30 s later."""
+    return one_time_code(base64.b32decode(key), own.clock.now_ms // STEP_MS + steps)
 
 
 def csrf_in(html: str) -> str:

@@ -54,10 +54,8 @@ from collector.center.web.month_rules import days_of
 from collector.center.web.paging import XLSX, attachment
 from collector.center.web.render import NavEntry
 from collector.center.web.routes import action, page
-from collector.center.web.which_month import chosen_month, month_at_work, month_named
+from collector.center.web.which_month import MONTH_PAGES, chosen_month, month_at_work, month_named
 from collector.model.interval import HOUR_MS, Month, local_day
-
-SECTIONS: Final = ("", "completeness", "reviews", "rulebook", "running", "runs")
 
 
 @page("/months", Open.LOGGED_IN, own=True)
@@ -69,7 +67,7 @@ def months_page(ctx: Ctx) -> Page:
 @page("/this/{section:str}", Open.LOGGED_IN, own=True)
 def this_month(ctx: Ctx, section: FromPath[str]) -> Page:
     """A page of the month being worked on."""
-    kept = f"/{section}" if section in SECTIONS else ""
+    kept = f"/{section}" if section in MONTH_PAGES else ""
     if section == "running" and not chosen_month(ctx.request):
         today = local_day(ctx.now_ms)
         return ctx.redirect(f"/months/{Month(today.year, today.month)}{kept}")

@@ -11,7 +11,7 @@ from collector.center.web import render
 from collector.center.web.context import Ctx, Page
 from collector.center.web.guards import Open
 from collector.center.web.routes import page
-from collector.center.web.which_month import MONTH
+from collector.center.web.which_month import MONTH, MONTH_PAGES
 
 
 @page("/", Open.LOGGED_IN, own=True)
@@ -33,8 +33,9 @@ def go_to_month(
     """
     parts = origin.split("/")
     if len(parts) > 2 and parts[1] == "months" and MONTH.match(parts[2]) and "//" not in origin:
-        # What is named by a number (a run, a review) belongs to its month; its list is what the other month has.
-        kept = parts[3:4]
+        # What is named by a number (a run, a review) belongs to its month; its list is what the other month has. Two
+        # runs beside each other are of their month too, and there is no list of those.
+        kept = [part for part in parts[3:4] if part in MONTH_PAGES]
         return ctx.redirect("/".join(["/months", month, *kept]))
     if any(entry.path == origin and entry.part is None for entry in render.NAVIGATION):
         return ctx.redirect(origin, month=month)
