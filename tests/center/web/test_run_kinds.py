@@ -20,7 +20,7 @@ from collector.center.runs.variants.what_if import TableChange, what_if
 from collector.sheets.files import Delivered
 from tests.center.made_month import DAYS
 from tests.center.runs.center_months import RULES
-from tests.center.web.conftest import JUNE, june_world
+from tests.center.web.conftest import JUNE, disclose_june, june_world
 from tests.center.web.web_browser import chromium, log_in, site, tab
 from tests.center.web.web_world import JUNE as HERE
 from tests.center.web.web_world import World
@@ -75,7 +75,7 @@ def test_to_pay_more_is_not_shown_as_a_gain(tried: tuple[World, int]) -> None:
     own, number = tried
     with own.browser("olga") as browser:
         page = browser.get(f"{HERE}/compare?a={own.run_id}&b={number}").text
-    (row,) = [row for row in re.findall(r"<tr>.*?</tr>", page, re.DOTALL) if "<td>P0</td>" in row]
+    (row,) = [row for row in rows_of(page) if "<td>P0</td>" in row]
     compensation, allocation, net = re.findall(r'<td class="n ?(\w*)">\s*([+-]?)', row)[-3:]
     assert (compensation, allocation, net) == (("", ""), ("down", "+"), ("down", "-"))
 
@@ -90,11 +90,39 @@ def test_a_disclosed_result_is_no_trial(tried: tuple[World, int], language: str,
         assert heading
         assert formal in heading[0]
         assert trial not in heading[0]
-        rows = re.findall(r"<tr>.*?</tr>", browser.get(HERE).text, re.DOTALL)
-        (row,) = [row for row in rows if f'href="{HERE}/runs/{own.run_id}"' in row]
+        (row,) = [row for row in rows_of(browser.get(HERE).text) if f'href="{HERE}/runs/{own.run_id}"' in row]
         assert formal in row
         found = browser.get(f"/api/v1/runs/{own.run_id}", headers=own.token_of("olga")).json()
         assert (found["kind"], found["disclosed"]) == ("trial", True)
+
+
+@pytest.mark.parametrize(("language", "formal"), [("zh", "正式"), ("en", "formal")])
+def test_no_page_says_formal_before_the_disclosure_and_the_board_does_after_it(
+    tmp_path: Path, language: str, formal: str
+) -> None:
+    with june_world(tmp_path, disclosed=False) as own, own.browser("olga", language) as browser:
+
+        def says() -> set[str]:
+            pages = (HERE, f"{HERE}/runs/{own.run_id}", f"{HERE}/runs/{own.run_id}/lines", "/tasks")
+            return {each for each in pages if formal in read_out(browser.get(each).text)}
+
+        assert says() == set()
+        settle_month(own.store, JUNE, rulebook=RULES, actor=own.actor("olga"), note="再算一次")
+        disclose_june(own)
+        assert says() >= {HERE, f"{HERE}/runs/{own.run_id}"}
+        # The other run of the month is none, though the month stands on one.
+        other = next(row for row in rows_of(browser.get(HERE).text) if f'href="{HERE}/runs/{own.run_id + 1}"' in row)
+        assert formal not in read_out(other)
+
+
+def read_out(html: str) -> str:
+    """What a reader reads of the main part of a page, without buttons and choices."""
+    main = html.partition("<main")[2] or html
+    return re.sub(r"<[^>]*>", "|", re.sub(r"(?s)<(button|select|script|style)\b.*?</\1>", "|", main))
+
+
+def rows_of(html: str) -> list[str]:
+    return re.findall(r"<tr>.*?</tr>", html, re.DOTALL)
 
 
 def test_a_run_that_was_opened_before_its_disclosure_is_shown_as_disclosed_after_it(tmp_path: Path) -> None:
