@@ -121,6 +121,8 @@ def is_covered(start_ms: int, end_ms: int, spans: Iterable[tuple[int, int]]) -> 
 _ISO: Final = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:?\d{2})\Z", re.ASCII)
 _AT_24: Final = re.compile(r"(\d{4}-\d{2}-\d{2}[T ])24(:00(?::00(?:\.0{1,6})?)?(?:Z|[+-]\d{2}:?\d{2}))\Z", re.ASCII)
 _INTEGER: Final = re.compile(r"-?\d{1,15}\Z", re.ASCII)
+# A local instant as `format_time` writes one, inside a sentence.
+_SAID_INSTANT: Final = re.compile(r"(\d{4}-\d{2}-\d{2})T(\d{2}:\d{2}:\d{2})(?:\.\d{1,6})?\+08:00", re.ASCII)
 
 
 _INSTANTS: Final = range(local_midnight_ms(date(1900, 1, 1)), local_midnight_ms(date(2200, 1, 1)))
@@ -168,3 +170,8 @@ def format_time(time_utc_ms: int) -> str:
 def time_to_read(time_utc_ms: int) -> str:
     """Local time to the second as people read it, without the offset: 2026-03-01 08:00:00."""
     return format_time(time_utc_ms)[:19].replace("T", " ")
+
+
+def instants_to_read(sentence: str) -> str:
+    """A sentence of a file with its local instants as people read them, as `time_to_read` writes one."""
+    return _SAID_INSTANT.sub(r"\1 \2", sentence)

@@ -9,7 +9,15 @@ from fractions import Fraction
 
 import pytest
 
-from collector.model.interval import Interval, Month, day_interval, format_time, local_day, parse_time_ms
+from collector.model.interval import (
+    Interval,
+    Month,
+    day_interval,
+    format_time,
+    instants_to_read,
+    local_day,
+    parse_time_ms,
+)
 from collector.model.money import format_yuan, round_to_fen
 from collector.model.quantity import BY_NAME, QUANTITIES, from_scaled, parse_scaled
 
@@ -102,3 +110,9 @@ def test_amounts_round_once_half_away_from_zero(amount: Fraction, fen: str) -> N
 
 def test_zero_yuan_has_no_sign() -> None:
     assert format_yuan(round_to_fen(Fraction(-1, 10**6))) == "0.00"
+
+
+def test_instants_in_a_sentence_are_read_without_fractions_and_offset() -> None:
+    kept = "33 values, 2026-06-01T00:10:00.009+08:00 to 2026-06-03T14:35:00+08:00; 2026-06-03T14:35:00Z stays"
+    said = "33 values, 2026-06-01 00:10:00 to 2026-06-03 14:35:00; 2026-06-03T14:35:00Z stays"
+    assert instants_to_read(kept) == said

@@ -9,25 +9,28 @@ next sealing. Source: Art. 19 (telemetry is what is measured; a replacement must
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Final
 
 from sqlalchemy import Connection, insert, or_, select, update
 
 from collector.base.errors import Missing, StoreError
-from collector.base.text import said_by, tr
+from collector.base.text import both, said_by, tr
 from collector.center.db.tables_people import proposal
 from collector.center.db.tables_quality import substitution
 from collector.center.db.tables_receive import enrolled, unit_day
 from collector.center.people import four_eyes
 from collector.center.people.access import Actor, Permission
 from collector.center.receive.day_index import mark_interval_stale
-from collector.model.interval import DAY_MS, Interval, Month, format_time
+from collector.model.interval import DAY_MS, Interval, Month, format_time, parse_time_ms, time_to_read
 from collector.model.quantity import BY_NAME, Quantity, parse_decimal, parse_scaled
 
 KIND: Final = "substitution"
 WITHDRAWAL: Final = "substitution_withdrawal"
 LONGEST_MS: Final = 62 * DAY_MS
 LEAST_FILL_S, MOST_FILL_S = 10, 3600
+# As `propose_substitution` writes it.
+_SUBJECT: Final = re.compile(r"(?P<unit>\S+) (?P<name>\w+) (?P<first>[\d:.T+-]+)/(?P<last>[\d:.T+-]+)")
 
 
 def propose_substitution(
@@ -74,6 +77,17 @@ def propose_substitution(
     key = connection.execute(insert(substitution).values(content | {"proposal_id": number})).inserted_primary_key
     assert key is not None
     return int(key[0])
+
+
+def said_subject(subject: str) -> str:
+    """The subject of a proposed substitution in words; another text unchanged."""
+    found = _SUBJECT.fullmatch(subject)
+    if found is None or found["name"] not in BY_NAME:
+        return subject
+    described = BY_NAME[found["name"]]
+    first, last = (time_to_read(parse_time_ms(found[place])) for place in ("first", "last"))
+    quantity = both(described.name, described.zh)
+    return tr("{unit}, {quantity}, {first} to {last}", unit=found["unit"], quantity=quantity, first=first, last=last)
 
 
 def decide_substitution(

@@ -175,6 +175,9 @@ CLAUSES: Final[Mapping[str, Text]] = {"time": tr_in("clause", "time")}
 # A quantity keeps its name in English, by which files and programs know it.
 QUANTITIES: Final[Mapping[str, Text]] = {q.name: both(q.name, q.zh) for q in MODEL_QUANTITIES}
 
+# Where a gateway's key is from; `center.toml` is the name of a file.
+KEY_SOURCES: Final[Mapping[str, Text]] = {"store": tr("enrolled here")}
+
 # What `plausibility` finds in the records of a day.
 FINDING_CODES: Final[Mapping[str, Text]] = {
     "out_of_range": tr_in("finding", "out of range"),

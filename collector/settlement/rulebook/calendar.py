@@ -42,7 +42,7 @@ class WorkingDays:
         if day.year not in self.years:
             raise RuleError(
                 tr("no working-day table for {year}; write one from the State Council's notice", year=day.year),
-                subject="calendar",
+                subject=tr("calendar of working days"),
             )
         return day in self.made_up or (day.weekday() < 5 and day not in self.free)
 
@@ -161,7 +161,7 @@ def compute_duties(month: Month, days: DutyDays, received: Iterable[date] = ()) 
                     after=after,
                     question=question,
                 ),
-                subject="calendar",
+                subject=tr("calendar of working days"),
             )
         due = days.answer_due(question, month)
         duties.append(Duty("answer", "27", due, tr("answer to a question of {day}", day=question)))

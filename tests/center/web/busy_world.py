@@ -32,7 +32,7 @@ REMEDY: Final = (
 PLAN: Final = b"unit,start,end,power_mw\nU2,2026-07-02T00:00:00+08:00,2026-07-02T01:00:00+08:00,{}\n"
 SUBSTITUTE: Final = {
     "unit": "U2", "from": "2026-06-10T10:00", "to": "2026-06-10T11:00", "quantity": "active_power_mw",
-    "value": "300.5", "method": "report", "reason": "计量装置故障",
+    "value": "300.5", "method": "电厂报告", "reason": "计量装置故障",
 }  # fmt: skip
 
 

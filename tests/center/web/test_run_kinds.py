@@ -55,6 +55,14 @@ def test_a_what_if_is_marked_on_its_page(tried: tuple[World, int]) -> None:
         assert seen.complaints == []
 
 
+def test_the_run_the_month_stands_on_is_offered_for_comparison_with_the_newest_other(tried: tuple[World, int]) -> None:
+    own, number = tried
+    with own.browser("olga") as browser:
+        page = browser.get(HERE).text
+    chosen = re.findall(r'name="([ab])" value="(\d+)"[^>]* checked', page)
+    assert dict(chosen) == {"a": str(own.run_id), "b": str(number)}
+
+
 def test_its_papers_are_marked_and_every_paper_names_its_run(tried: tuple[World, int]) -> None:
     own, number = tried
     with own.browser("olga") as browser:

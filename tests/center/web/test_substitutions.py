@@ -31,6 +31,9 @@ def test_one_proposes_another_decides_and_it_can_be_taken_back(tmp_path: Path) -
         with own.browser("anna") as anna:
             theirs = {"csrf": own.csrf_of("anna")}
             assert "300.5" in anna.get("/substitutions").text
+            said = "U2，有功功率，2026-03-10 10:00:00 至 2026-03-10 11:00:00"
+            assert f"数据替代：{said}" in anna.get("/tasks").text
+            assert said in anna.get("/decisions").text
             assert anna.post("/substitutions/1/decide", data=theirs | {"decision": "grant"}).status_code == 303
             assert anna.post("/substitutions/1/decide", data=theirs | {"decision": "grant"}).status_code == 409
         with own.browser("petra") as petra:

@@ -27,6 +27,7 @@ from collector.center.month.review_log import GRANTED_STATES, Review, ReviewStat
 from collector.center.operate.alarms import list_alarms
 from collector.center.people import four_eyes
 from collector.center.people.access import Actor, Permission, Role
+from collector.center.quality.substitution import said_subject
 from collector.center.runs.month_state import MonthStage, MonthState, month_state
 from collector.center.runs.run_list import NEVER_DISCLOSED
 from collector.model.interval import Month, local_day
@@ -101,7 +102,7 @@ def _to_decide(actor: Actor, proposals: list[four_eyes.Proposal], reviews: dict[
         elif review is not None:
             path, text = _at(review), tr("review {number}: the decision", number=review.id)
         elif each.kind.startswith("substitution"):
-            path, text = "/substitutions", tr("a substitution: {subject}", subject=each.subject)
+            path, text = "/substitutions", tr("a substitution: {subject}", subject=said_subject(each.subject))
         else:
             path, text = "/decisions", tr("{kind}: {subject}", kind=each.kind, subject=each.subject)
         yield WaitingTask("approve", text, each.prepared_ms, None if review is None else review.answer_due, path)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from collector.base.text import Text, both, full_width, join, tr, tr_in
+from collector.center.quality.substitution import said_subject as said_of_substitution
 from collector.center.runs.month_state import STATE_WORDS
 from collector.center.web.code_words import (
     DECISIONS,
@@ -192,7 +193,7 @@ def said_subject(subject: str) -> str:
     """The subject of an audit entry or decision in words: `review 3` is translated, a name stays as it is."""
     kind, _, number = subject.partition(" ")
     template = _NUMBERED.get(kind) if number.isdecimal() else None
-    return subject if template is None else Text(str(template), {"number": number}, "subject")
+    return said_of_substitution(subject) if template is None else Text(str(template), {"number": number}, "subject")
 
 
 def said_detail(detail: Mapping[str, Any]) -> Text:

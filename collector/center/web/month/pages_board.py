@@ -44,7 +44,7 @@ from collector.center.runs.month_state import (
     visible_run,
 )
 from collector.center.runs.rulebooks import rulebook_path
-from collector.center.runs.run_list import CORRECTION, TRIAL, RunRow, RunState
+from collector.center.runs.run_list import CORRECTION, RUNNING, TRIAL, RunRow, RunState
 from collector.center.runs.settle_month import ask_to_settle
 from collector.center.runs.stored_run import open_run
 from collector.center.runs.variants.running_month import ask_to_settle_running
@@ -111,6 +111,7 @@ def _board(ctx: Context, month: Month, refused: _Refused | None = None) -> Page:
         areas={} if run_id is None else ctx.read(lambda c: area_statuses(c, run_id)),
         asked=asked,
         runs=[each for each in asked if each.state is RunState.DONE],
+        compared=_compared(asked, run_id),
         waiting=[each for each in reversed(asked) if each.is_open],
         now_ms=ctx.now_ms,
         ended=_just_ended(asked, ctx.now_ms),
@@ -161,6 +162,17 @@ def _just_ended(asked: Sequence[RunRow], now_ms: int) -> RunRow | None:
     if last is None or last.ended_ms is None:
         return None
     return last if last.state is not RunState.DONE or now_ms - last.ended_ms < HOUR_MS else None
+
+
+def _compared(asked: Sequence[RunRow], run_id: int | None) -> tuple[int, int]:
+    """The two runs that are offered to be compared: the one the month stands on, and the newest other.
+
+    A running month covers other days than the rest, so is offered only where nothing else is. `asked`: newest first.
+    """
+    done = sorted((each for each in asked if each.state is RunState.DONE), key=lambda each: each.kind == RUNNING)
+    other = next((each.id for each in done if each.id != run_id), run_id or 0)
+    rest = (each.id for each in done if each.id != other)
+    return (next(rest, other) if run_id is None else run_id), other
 
 
 def _place(state: MonthStage, now: MonthStage) -> str:

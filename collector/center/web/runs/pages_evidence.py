@@ -24,6 +24,7 @@ from collector.center.web.paging import attachment
 from collector.center.web.routes import api_get, page
 from collector.center.web.runs.api_runs import Number, opened
 from collector.center.web.runs.pages_run import opened_for
+from collector.model.interval import instants_to_read
 from collector.report import words as report_words
 from collector.report.evidence import NUMBERS, TITLES, shown_cell, subject_words
 from collector.report.words import Lang
@@ -110,7 +111,7 @@ def _cell(column: str, text: str, lang: Lang) -> str:
         return full_width(subject_words(text)[0]) if lang is Lang.ZH else subject_words(text)[1]
     if _INSTANT.match(text):
         return text[:10] + " " + text[11:].removesuffix("+08:00")
-    said = shown_cell(column, text, lang)
+    said = instants_to_read(shown_cell(column, text, lang))
     return full_width(said) if lang is Lang.ZH else said
 
 

@@ -38,7 +38,7 @@ from collector.center.web.routes import page
 from collector.center.web.runs.own_statement import differences, disclosure_of, own_bill, own_bills, own_file, own_files
 from collector.center.web.typed import day_of
 from collector.center.web.which_month import month_named
-from collector.model.interval import DAY_MS, local_day, local_midnight_ms
+from collector.model.interval import DAY_MS, instants_to_read, local_day, local_midnight_ms
 from collector.report import words as report_words
 from collector.report.evidence import TITLES, finding_texts, subject_words
 from collector.report.explained import rule_words
@@ -196,6 +196,7 @@ def told(ctx: Context, findings: Sequence[Finding], lines: Iterable[Line]) -> li
     place = 0 if ctx.language == "zh" else 1
     texts = finding_texts(findings, lines)
     rows = [(f, subject_words(f.subject)[place], text[place]) for f, text in zip(findings, texts, strict=True)]
+    rows = [(f, subject, instants_to_read(text)) for f, subject, text in rows]
     return rows if place else [(f, full_width(subject), full_width(text)) for f, subject, text in rows]
 
 
