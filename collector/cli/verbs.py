@@ -66,7 +66,7 @@ class Verbs(MutableMapping[str, Any]):
     def __len__(self) -> int:
         return len(self._modules)
 
-    def short_help(self, name: str) -> str:
+        """The short help of one verb, as a list of verbs shows it."""
         """What a list of verbs says of one."""
         found = self._registered(name)
         if isinstance(found, typer.models.CommandInfo):
