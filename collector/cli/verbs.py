@@ -66,8 +66,8 @@ class Verbs(MutableMapping[str, Any]):
     def __len__(self) -> int:
         return len(self._modules)
 
+    def short_help(self, name: str) -> str:
         """The short help of one verb, as a list of verbs shows it."""
-        """What a list of verbs says of one."""
         found = self._registered(name)
         if isinstance(found, typer.models.CommandInfo):
             text = found.help or (found.callback.__doc__ if found.callback else None)

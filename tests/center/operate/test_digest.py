@@ -125,12 +125,25 @@ def test_who_has_something_waiting_is_told_once_a_day_by_mail_and_hook(own: Worl
     assert (message["to"], message["from"]) == ("olga@grid.example", "center@grid.example")
     body = message.get_body()
     assert body is not None
-    (line,) = [each for each in body.get_content().splitlines() if "披露" in each]
-    for word in ("2026-05", "2026-06-10", "逾期", "https://grid.example/s/months/2026-05"):
-        assert word in line
+    assert body.get_content().splitlines() == [
+        "披露：2026-05", "期限 2026-06-10，已逾期 2 天", "https://grid.example/s/months/2026-05"
+    ]  # fmt: skip
+    assert message["date"].datetime.isoformat() == "2026-06-12T12:00:00+08:00"
+    assert message["message-id"].endswith("@grid.example>")
     first = hook.posts[0]
     assert (first["account"], first["day"]) == ("olga", "2026-06-12")
     assert "disclose" in json.dumps(first["tasks"])
+
+
+def test_a_mail_says_the_same_in_english(own: World) -> None:
+    mail = MailServer()
+    with served(mail) as port:
+        assert digest_once(own.store, told(own, smtp_port=port, language="en")) == 1
+    message = message_from_bytes(mail.mails[0], policy=policy.default)
+    assert message["subject"] == "center: tasks that wait for olga: 1"
+    body = message.get_body()
+    assert body is not None
+    assert body.get_content().splitlines() == ["Disclose: 2026-05", "due 2026-06-10, 2 days late"]
 
 
 def test_a_mail_server_that_refuses_is_asked_again_and_nobody_else_twice(own: World) -> None:

@@ -13,8 +13,9 @@ import logging
 import smtplib
 import urllib.error
 import urllib.request
-from datetime import date
+from datetime import date, datetime
 from email.message import EmailMessage
+from email.utils import make_msgid
 from pathlib import Path
 from typing import Final
 
@@ -72,7 +73,7 @@ def digest_once(store: CenterStore, settings: CenterSettings) -> int:
             return 0
         for name, address, waiting in _to_tell(store, settings, today, now_ms):
             if address:
-                _mail(digest, settings.center.id, name, address, waiting, today)
+                _mail(digest, settings.center.id, name, address, waiting, now_ms)
             if digest.webhook_url:
                 _post(digest, settings.center.id, name, waiting, today)
             _note(store, today, name, len(waiting), now_ms)
@@ -115,22 +116,27 @@ def _note(store: CenterStore, today: date, name: str, count: int, now_ms: int) -
     ).result()
 
 
-def _lines(digest: Digest, waiting: list[WaitingTask], today: date) -> list[str]:
-    lines = []
-    for each in waiting:
-        due = "" if each.due is None else str(each.due)
-        late = tr("late") if each.is_late(today) else ""
-        words = (KIND_WORDS[each.kind], each.text, due, late, digest.url + each.path if digest.url else "")
-        lines.append("  ".join(filter(None, (str(into(word, digest.language)) for word in words))))
-    return lines
+def _paragraph(digest: Digest, task: WaitingTask, today: date) -> str:
+    """A task as a mail tells it: what is to be done, due when, and where."""
+    lines: list[str] = [tr("{kind}: {task}", kind=KIND_WORDS[task.kind], task=task.text)]
+    if task.due is not None and task.is_late(today):
+        lines.append(tr("due {day}, {count} days late", day=task.due, count=(today - task.due).days))
+    elif task.due is not None:
+        lines.append(tr("due {day}", day=task.due))
+    if digest.url:
+        lines.append(digest.url + task.path)
+    return "\n".join(str(into(line, digest.language)) for line in lines)
 
 
-def _mail(digest: Digest, center: str, name: str, address: str, waiting: list[WaitingTask], today: date) -> None:
-    message = EmailMessage()
+def _mail(digest: Digest, center: str, name: str, address: str, waiting: list[WaitingTask], now_ms: int) -> None:
+    message, today = EmailMessage(), local_day(now_ms)
     message["From"], message["To"] = digest.sender, address
-    message["Subject"] = str(into(tr("{center}: {count} tasks wait for {name}", center=center, count=len(waiting),
+    message["Subject"] = str(into(tr("{center}: tasks that wait for {name}: {count}", center=center, count=len(waiting),
                                      name=name), digest.language))  # fmt: skip
-    message.set_content("\n".join(_lines(digest, waiting, today)) + "\n")
+    # A server of one's own adds neither, and mail without them is taken for junk.
+    message["Date"] = datetime.fromisoformat(format_time(now_ms))
+    message["Message-ID"] = make_msgid(domain=digest.sender.rpartition("@")[2].strip(" >") or None)
+    message.set_content("\n\n".join(_paragraph(digest, each, today) for each in waiting) + "\n")
     connect = smtplib.SMTP_SSL if digest.smtp_tls == "tls" else smtplib.SMTP
     with connect(digest.smtp_host, digest.smtp_port, timeout=digest.timeout_s) as server:
         if digest.smtp_tls == "starttls":
