@@ -146,6 +146,7 @@ def _open_buffer(config: AgentConfig, clock: Clock, sources: Sequence[QuantitySo
         path, gateway=settings.gateway.id,
         plants_of_unit=plants_of_unit(config), settings=settings.buffer,
         layouts=layouts_with_all_units(config, sources), signers=load_signers(config), now_utc_ms=clock.now_utc_ms(),
+        outlives_power_cuts=not isinstance(clock, SimulatedClock),
     )  # fmt: skip
 
 

@@ -146,6 +146,8 @@ def arrange(big_endian: bytes, order: str) -> bytes:
         return big_endian
     if order == "DCBA":
         return big_endian[::-1]
+    if order == "CDAB" and len(big_endian) == 4:  # the usual case, at every change of a value
+        return big_endian[2:] + big_endian[:2]
     words = [big_endian[i : i + 2] for i in range(0, len(big_endian), 2)]
     if order == "CDAB":
         return b"".join(reversed(words))

@@ -20,7 +20,7 @@ from collector.wire import Ack, epoch_text
 T0 = 1_772_294_400_000
 
 
-def open_buffer(path: Path) -> Buffer:
+def open_buffer(path: Path, *, outlives_power_cuts: bool = True) -> Buffer:
     """Unit U1 of plant P1, one quantity."""
     return Buffer.open(
         path,
@@ -30,13 +30,14 @@ def open_buffer(path: Path) -> Buffer:
         layouts={"U1": UnitLayout("U1", ("active_power_mw",))},
         signers={},
         now_utc_ms=T0,
+        outlives_power_cuts=outlives_power_cuts,
     )
 
 
 def main(path: Path, seed: int) -> None:
     """Work until killed."""
     noise = random.Random(seed)
-    buffer = open_buffer(path)
+    buffer = open_buffer(path, outlives_power_cuts=seed % 2 == 0)  # every other life as in simulated time
     last = buffer.last("U1")
     second = 0 if last is None else (last[1] - T0) // 1000
     position = None

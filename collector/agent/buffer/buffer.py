@@ -21,8 +21,9 @@ B9 Within a clock era the times of a unit strictly grow. B10 One process writes 
 An earlier one stops before its next write.
 
 WAL, `synchronous=FULL`, one transaction per tick, one writer. Synchronous and thread-safe: call it from worker threads,
-never from the loop. The parts: `buffer_file.py` the file, `sealer.py` tails into batches, `outbox.py` sending and acks,
-`lost_ranges.py` lost sequences, `salvage.py` a damaged file, `counts.py` the books.
+never from the loop (in simulated time, which waits for it, from there too). The parts: `buffer_file.py` the file,
+`sealer.py` tails into batches, `outbox.py` sending and acks, `lost_ranges.py` lost sequences, `salvage.py` a damaged
+file, `counts.py` the books.
 """
 
 from __future__ import annotations
@@ -76,8 +77,11 @@ class Buffer:
         layouts: Mapping[str, UnitLayout],
         signers: Mapping[str, Signer | None],
         now_utc_ms: int,
+        outlives_power_cuts: bool = True,
     ) -> Buffer:
         """Open or make the buffer of a gateway. A damaged file is set aside and salvaged (`salvaged` tells).
+
+        `outlives_power_cuts`: False only in simulated time, where a commit need not wait for the disk.
 
         Raises:
             StoreError: another agent holds the file, it belongs to another gateway, or the disk refuses.
@@ -91,7 +95,7 @@ class Buffer:
         lock = Lock(path)
 
         def opened() -> Buffer:
-            ledger = Ledger(path, gateway)
+            ledger = Ledger(path, gateway, outlives_power_cuts=outlives_power_cuts)
             try:
                 if finding := ledger.damage():
                     raise Damaged(finding, subject=str(path))

@@ -2,9 +2,10 @@
 """The SQLite file under the buffer: schema, one writer, one transaction at a time, durable when it returns.
 
 Its tables are made in `ledger_schema.py` by sqlite-utils; the hot path is plain sqlite3. The file runs in WAL with
-`synchronous=FULL`: a commit is on the disk when it returns. A lock file beside it keeps a second agent out; if somebody
-removes that file, the last process to open the buffer owns it, and the other one stops at its next transaction. Readers
-(`agent status`, the sqlite3 shell) may look at any time.
+`synchronous=FULL`: a commit is on the disk when it returns. (In simulated time NORMAL: a commit outlives any kill of
+the process, but not a power cut, which ends the simulated plants as well.) A lock file beside it keeps a second agent
+out; if somebody removes that file, the last process to open the buffer owns it, and the other one stops at its next
+transaction. Readers (`agent status`, the sqlite3 shell) may look at any time.
 """
 
 from __future__ import annotations
@@ -84,9 +85,12 @@ class Lock:
 class Ledger:
     """An open buffer file. Not thread-safe; `Buffer` serialises its calls."""
 
-    def __init__(self, path: Path, gateway: str, *, wal_pages: int = _WAL_PAGES) -> None:
+    def __init__(
+        self, path: Path, gateway: str, *, wal_pages: int = _WAL_PAGES, outlives_power_cuts: bool = True
+    ) -> None:
         self.path = path
         self.gateway = gateway
+        self._synchronous = "FULL" if outlives_power_cuts else "NORMAL"
         self._writer = ""
         try:
             self.db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
@@ -101,7 +105,7 @@ class Ledger:
     def _prepare(self, wal_pages: int) -> None:
         with self.errors():
             self.db.execute("PRAGMA journal_mode = WAL")
-            self.db.execute("PRAGMA synchronous = FULL")
+            self.db.execute(f"PRAGMA synchronous = {self._synchronous}")
             self.db.execute("PRAGMA foreign_keys = ON")
             self.db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             self.db.execute(f"PRAGMA wal_autocheckpoint = {wal_pages}")

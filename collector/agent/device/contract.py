@@ -92,6 +92,12 @@ class ReadingsByBlock(_Readings):
     def __iter__(self) -> Iterator[Reading]:
         return chain(*self.blocks, self.others)
 
+    @property
+    def is_all_good(self) -> bool:
+        """Whether every request succeeded with good values only; no reading has to be created to see that."""
+        good = Quality.GOOD
+        return not self.others and all(b.qualities.count(good) == len(b.qualities) for b in self.blocks)
+
 
 class Answer(NamedTuple):
     """The result of one `read`. `holding`: points whose last reported value is still valid at `time_utc_ms`
@@ -226,6 +232,8 @@ class contained:  # noqa: N801 - a context, written as one
 
 def suspect_where_shifted(readings: Sequence[Reading], block_of: Callable[[Point], object]) -> Sequence[Reading]:
     """The readings, with quality suspect in each block whose guard point does not match or could not be read."""
+    if isinstance(readings, ReadingsByBlock) and readings.is_all_good:
+        return readings
     shifted = {block_of(r.point) for r in readings if r.point.guard and r.quality is not Quality.GOOD}
     if not shifted:
         return readings

@@ -91,6 +91,7 @@ class Channel:
 
     def __init__(self, name: str, jobs: Sequence[Job], clock: Clock, sink: Sink) -> None:
         self.name, self.jobs = name, tuple(jobs)
+        self._first_jobs = tuple({id(job.device): job for job in reversed(self.jobs)}.values())  # one of each device
         self._clock, self._sink = clock, sink
         self._due: dict[int, Job] = {}
         self._deadlines = Deadlines()
@@ -120,7 +121,7 @@ class Channel:
     def collect(self) -> list[Reading]:
         """The readings that the devices reported spontaneously."""
         readings: list[Reading] = []
-        for job in self._first_jobs():
+        for job in self._first_jobs:
             try:
                 with contained(job.device.name):
                     readings += job.device.collect()
@@ -128,10 +129,6 @@ class Channel:
                 self._on_failure(job, error)
                 self._give_failed(job, error)
         return readings
-
-    def _first_jobs(self) -> Sequence[Job]:
-        """One job of each device."""
-        return tuple({id(job.device): job for job in reversed(self.jobs)}.values())
 
     async def run(self) -> None:
         """Read the jobs that are due, until cancelled; then close the devices."""
@@ -149,7 +146,7 @@ class Channel:
             self._due.clear()
             self._idle.set()
             self._deadlines.close()
-            for job in self._first_jobs():
+            for job in self._first_jobs:
                 await self._close(job)
 
     async def _close(self, job: Job) -> None:

@@ -27,6 +27,7 @@ def open_buffer(
     signer: Signer | None = None,
     gateway: str = "g1",
     now_utc_ms: int = T0,
+    outlives_power_cuts: bool = True,
 ) -> Buffer:
     """A buffer at `path`."""
     settings = agent_config.BufferConfig(
@@ -42,6 +43,7 @@ def open_buffer(
         layouts=LAYOUTS,
         signers={"P1": signer, "P2": signer},
         now_utc_ms=now_utc_ms,
+        outlives_power_cuts=outlives_power_cuts,
     )
 
 

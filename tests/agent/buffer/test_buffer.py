@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from collector.agent.buffer.buffer import Buffer
-from collector.agent.buffer.buffer_file import TakenOver
+from collector.agent.buffer.buffer_file import Ledger, TakenOver
 from collector.agent.buffer.counts import read_counts
 from collector.base.errors import InvariantBroken, StoreError
 from collector.model.quantity import QUANTITIES
@@ -473,3 +473,11 @@ def test_a_closed_buffer_says_so(tmp_path: Path) -> None:
     buffer.close()
     with pytest.raises(StoreError, match="closed"):
         buffer.append([record(1)])
+
+
+@pytest.mark.parametrize(("outlives_power_cuts", "level"), [(True, 2), (False, 1)])  # FULL, NORMAL
+def test_only_in_simulated_time_a_commit_does_not_wait_for_the_disk(
+    tmp_path: Path, outlives_power_cuts: bool, level: int
+) -> None:
+    with closing(Ledger(tmp_path / "b", "g1", outlives_power_cuts=outlives_power_cuts)) as ledger:
+        assert ledger.value("PRAGMA synchronous") == level

@@ -95,13 +95,13 @@ def job(device: FakeDevice, period_ms: int = 1000) -> Job:
 
 async def operate(
     clock: SteppedClock, channels: list[Channel], take: list[Callable[[Answer], None]], devices: Sequence[FakeDevice],
-    *, in_step: bool = True,
+    *, in_step: bool = True, store: MemoryStore | None = None,
 ) -> tuple[MemoryStore, Timetable]:  # fmt: skip
     """Run the timetable until the clock's end."""
     recorder = Recorder([QuantitySource(d.points[0], d.name, 3000) for d in devices], period_ms=1000, last={})
     timetable = Timetable(channels, recorder, clock, period_ms=1000, reorder_ms=200, in_step=in_step)
     take.append(timetable.take)
-    store = MemoryStore()
+    store = store or MemoryStore()
     with ThreadPoolExecutor(1) as executor:
         tasks = [asyncio.create_task(c.run()) for c in channels]
         tasks += [asyncio.create_task(timetable.run()), asyncio.create_task(timetable.store(store, executor))]

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import struct
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import pairwise
 
@@ -15,9 +16,9 @@ from collector.agent.device.contract import Answer, Reading
 from collector.agent.record import poll
 from collector.agent.record.poll import Channel
 from collector.base.errors import InvariantBroken, Silent
-from collector.model.record import Quality
+from collector.model.record import GapRecord, Quality, UnitRecord
 from collector.points import Point
-from tests.agent.record.fake_devices import FakeDevice, SteppedClock, T, channel_of, job, operate
+from tests.agent.record.fake_devices import FakeDevice, MemoryStore, SteppedClock, T, channel_of, job, operate
 from tests.patience import HANG_S
 
 
@@ -304,3 +305,24 @@ def test_a_worker_that_is_told_to_end_ends_although_its_driver_waits() -> None:
         assert (channel.jobs[0].health.faults, device.closed) == (0, 1)
 
     run(scenario)
+
+
+@pytest.mark.parametrize("in_step", [True, False])
+def test_only_in_simulated_time_commits_are_made_in_the_timetables_own_thread(in_step: bool) -> None:
+    threads: set[int] = set()
+
+    class WatchedStore(MemoryStore):
+        def append(self, records: Sequence[UnitRecord], gaps: Sequence[GapRecord] = ()) -> None:
+            threads.add(threading.get_ident())
+            super().append(records, gaps)
+
+    async def scenario() -> None:
+        clock, take = SteppedClock(), list[Callable[[Answer], None]]()
+        device = FakeDevice("d", clock)
+        store = WatchedStore()
+        await operate(clock, [channel_of(clock, take, device)], take, [device], in_step=in_step, store=store)
+        assert len(store.records) == 10
+
+    run(scenario)
+    assert len(threads) == 1
+    assert (threading.get_ident() in threads) is in_step
