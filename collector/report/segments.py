@@ -38,7 +38,7 @@ TRACES: Final[Mapping[str, Sequence[str]]] = {
 _MICRO: Final = 1_000_000
 _DAY_S: Final = 86_400
 _INSTANT: Final = np.dtype([("date", "S10"), ("T", "S1"), ("time", "S8"), ("offset", "S6")])
-_PLAIN: Final = pyarrow.csv.WriteOptions(include_header=False, quoting_style="none")
+_PLAIN: Final = pyarrow.csv.WriteOptions(include_header=False, quoting_style="none", batch_size=16_384)
 _FEW_DISTINCT: Final = 1_000_000  # a number of evidence stored finer than this (energy) hardly comes twice
 _KEYS: Final = ["unit", "service", "class", "reason"]
 UnpaidTimes = Counter[tuple[str, str, str, str]]  # ms by unit, service, class, reason

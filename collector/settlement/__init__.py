@@ -16,6 +16,7 @@ meter_days     the meter check of a unit's month, day by day              -     
 reserves       reserve planned, the least of an area, when it came        -           settlement
 price/         8, 9: lines priced and cited, allocation to the fen        -           settlement
 findings       what a reader must know of the inputs                       -           settlement
+close_units    8: some units with all their days joined and priced        -           settlement
 running        a month that is not over: its cut, yesterday, revenue       -           settlement
 settle         a month from inputs to statement                           -           settlement
 """

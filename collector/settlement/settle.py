@@ -8,7 +8,7 @@ that `settle` measures in one go, and both give the same bytes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -20,48 +20,40 @@ import pyarrow.compute as pc
 
 from collector.model.dispatch import HISTORY_DAYS, RUN_KINDS, OrderKind, Revenue, days_after, days_before
 from collector.model.interval import DAY_MS, Month, local_day, local_midnight_ms
+from collector.settlement.close_units import ClosedUnits, PricedUnits, case_of, close_units, price_units, with_totals
 from collector.settlement.evidence import Traces
-from collector.settlement.findings import input_findings, revenue_findings, unit_findings
+from collector.settlement.findings import input_findings, revenue_findings
 from collector.settlement.inputs import Inputs
 from collector.settlement.measure.dispatch_side import DispatchSide
 from collector.settlement.measure.logic import Ints
 from collector.settlement.measure.records import RecordBook, tail_of
-from collector.settlement.measure.results import MonthTotals, Results
+from collector.settlement.measure.results import Results
 from collector.settlement.measure.timeline import Axis, Lane
 from collector.settlement.measure_units import KERNEL_VERSION, LaneBatch, MeasuringContext, measure, plan
-from collector.settlement.meter_days import meter_days, meter_findings
-from collector.settlement.price.lines import PricedLine, compute_lines
 from collector.settlement.price.plants import compute_ledger, compute_plants
 from collector.settlement.reserves import reserve_statistics
 from collector.settlement.rulebook.constant_days import (
     ConstantDays,
     Policy,
+    clip,
     compute_policy,
     compute_stretches,
     registered_spans,
 )
-from collector.settlement.rulebook.in_force import RulesInForce
 from collector.settlement.rulebook.load import Rulebook
 from collector.settlement.running import compute_running, running_findings
-from collector.settlement.services import applies, primary_frequency
-from collector.settlement.services.avc_orders import find_orders, order_table
-from collector.settlement.services.implausible import list_implausible
-from collector.settlement.services.order_trace import find_starts, order_segments, stop_services
-from collector.settlement.services.pricing import Account, Case, place_of
-from collector.settlement.services.start_stop import list_start_stops
+from collector.settlement.services import applies
+from collector.settlement.services.avc_orders import order_table
+from collector.settlement.services.order_trace import order_segments
+from collector.settlement.services.pricing import Case, place_of
 from collector.settlement.statement import (
     SEGMENT_SCHEMA,
     AreaRow,
-    Finding,
     Line,
-    MeterDay,
     MonthStatus,
     PlaceSpan,
-    PrimaryFrequencyRow,
-    PrimaryFrequencyService,
     ReadingUse,
     Segments,
-    StartStopEvidence,
     Statement,
     check_identities,
 )
@@ -95,7 +87,8 @@ def settle(
     """
     context = prepare(month, inputs, rulebook, last_day=last_day)
     measuring = Measuring(month, context, inputs.records, registered(context))
-    return _close(month, inputs, context, measuring.results(spread), measuring.segments)
+    closed = close_units(case_of(month, inputs, context), context, measuring.results(spread))
+    return close_month(month, inputs, context, [closed], measuring.segments)
 
 
 def registered(context: MeasuringContext) -> list[str]:
@@ -217,20 +210,14 @@ def prepare(month: Month, inputs: Inputs, rulebook: Rulebook, *, last_day: date 
     early = max(date.fromordinal(first.toordinal() - HISTORY_DAYS), min(rulebook.change_days()))
     behind = until + timedelta(days=1 + tail_of(policy.settle_ms, policy.hold_ms) // DAY_MS)
     around = compute_stretches(inputs.register, rulebook, min(early, first), behind)
-    whole = {unit: _clip(parts, date.min, until) for unit, parts in around.items()}
-    with_avc = frozenset(unit for unit, parts in whole.items() if any(s.unit.avc for s in _clip(parts, first)))
+    whole = {unit: clip(parts, date.min, until) for unit, parts in around.items()}
+    with_avc = frozenset(unit for unit, parts in whole.items() if any(s.unit.avc for s in clip(parts, first)))
     if cut is not None:
-        whole = {unit: _clip(parts, date.min, cut) for unit, parts in whole.items()}
-    inside = {unit: _clip(stretches, first) for unit, stretches in whole.items()}
+        whole = {unit: clip(parts, date.min, cut) for unit, parts in whole.items()}
+    inside = {unit: clip(stretches, first) for unit, stretches in whole.items()}
     stretches = {unit: parts for unit, parts in whole.items() if inside[unit]}
     side = DispatchSide(inputs)
     return MeasuringContext(rulebook, policy, side, stretches, around, inputs.unit_columns, with_avc, cut)
-
-
-def _clip(stretches: Sequence[ConstantDays], first: date, until: date = date.max) -> tuple[ConstantDays, ...]:
-    """The parts of stretches in [first, until)."""
-    parts = [s for s in stretches if s.until_day > first and s.first_day < until]
-    return tuple(ConstantDays(s.unit, s.plant, s.area, max(s.first_day, first), min(s.until_day, until)) for s in parts)
 
 
 def close(
@@ -253,38 +240,31 @@ def close(
         InvariantBroken: totals do not add up.
     """
     context = context or prepare(month, inputs, rulebook)
-    return _close(month, inputs, context, results, segments or _no_segments)
+    closed = close_units(case_of(month, inputs, context), context, results)
+    return close_month(month, inputs, context, [closed], segments or no_segments)
 
 
-def _close(
+def close_month(
     month: Month,
     inputs: Inputs,
     context: MeasuringContext,
-    results: Iterable[Results],
+    units: Iterable[ClosedUnits],
     segments: _SegmentParts,
 ) -> Statement:
-    rulebook = context.rulebook
-    first, days = month.first_day, len(month.days)
-    stretches = {unit: _clip(parts, first) for unit, parts in context.stretches.items()}
-    parts = list(results)
-    totals = MonthTotals(parts, first.toordinal(), days)
-    for found in find_orders(month, parts, stretches, context.around, rulebook):
-        totals.add(found)
-    case = Case(
-        month=month,
-        rulebook=rulebook,
-        rules=RulesInForce(rulebook),
-        policy=context.policy,
-        totals=totals,
-        dispatch=context.dispatch,
-        stretches=stretches,
-        columns_of=inputs.unit_columns,
-        rates=inputs.rates or (),
-        start_stop_table=inputs.start_stop_table or (),
-        elapsed=Fraction(1) if context.cut is None else Fraction((context.cut - first).days, days),
-    )
-    totals.add(find_starts(case, applies(case.policy, case.rulebook)))
-    closed = _close_units(case)
+    """Put the units of a month together, in order of id: allocate, and check the identities.
+
+    Raises:
+        InvariantBroken: totals do not add up.
+    """
+    rulebook, first = context.rulebook, month.first_day
+    closed = PricedUnits()
+    parts: list[Results] = []
+    for some in units:
+        parts += some.results
+        closed.extend(some.rows)
+    closed.sort()
+    case = with_totals(case_of(month, inputs, context), parts)
+    stretches, called = case.stretches, case.totals.called
     findings = [*input_findings(month, inputs), *closed.findings]
     lines = [outcome.line for outcome in closed.outcomes]
     running = None
@@ -328,7 +308,7 @@ def _close(
         meter_days=tuple(closed.meter_days),
         start_stops=tuple(closed.start_stops),
         reserve_statistics=tuple(
-            reserve_statistics(inputs, stretches, totals.called, month.interval.start_ms, _end_ms(month, context.cut))
+            reserve_statistics(inputs, stretches, called, month.interval.start_ms, _end_ms(month, context.cut))
         ),
     )
     check_identities(statement)
@@ -344,20 +324,12 @@ def _end_ms(month: Month, cut: date | None) -> int:
     return month.interval.end_ms if cut is None else local_midnight_ms(cut)
 
 
-def _starts(account: Account, service: str) -> Iterator[StartStopEvidence]:
-    """The results of each start-stop order of a unit, as rows of evidence."""
-    for row in list_start_stops(account, service):
-        one = row.occurrence
-        a, b, c, d, gap = (None,) * 5 if one is None else (one.a, one.b, one.c, one.d, one.gap_ms)
-        yield StartStopEvidence(row.order, row.unit, row.service, a, b, c, d, gap, row.verdict, row.reason)
-
-
 def _lines_before(case: Case, cut: date) -> list[Line]:
     """The lines of the month to a day before the cut, from the same measured days."""
     first, day = case.month.first_day, cut - timedelta(days=1)
-    stretches = {unit: parts for unit, all_ in case.stretches.items() if (parts := _clip(all_, first, day))}
+    stretches = {unit: parts for unit, all_ in case.stretches.items() if (parts := clip(all_, first, day))}
     elapsed = Fraction((day - first).days, len(case.month.days))
-    return [outcome.line for outcome in _close_units(replace(case, stretches=stretches, elapsed=elapsed)).outcomes]
+    return [outcome.line for outcome in price_units(replace(case, stretches=stretches, elapsed=elapsed)).outcomes]
 
 
 def _worst(areas: Sequence[AreaRow], otherwise: MonthStatus) -> MonthStatus:
@@ -376,47 +348,17 @@ def _with_start_stops(
     orders = case.totals.avc_orders
     names = sorted(orders if units is None else units & orders.keys())
     for first in range(0, len(names), _ORDERS_OF):
-        yield partial(_avc_orders, orders, frozenset(names[first : first + _ORDERS_OF]))
+        yield partial(avc_orders, orders, frozenset(names[first : first + _ORDERS_OF]))
 
 
-def _avc_orders(orders: Mapping[str, Ints], units: frozenset[str]) -> Traces:
+def avc_orders(orders: Mapping[str, Ints], units: frozenset[str] | None = None) -> Traces:
+    """The rows of the AVC orders of all units, or some."""
     return Traces(SEGMENT_SCHEMA.empty_table(), {"avc_orders": order_table(orders, units)})
 
 
-def _no_segments(_: frozenset[str] | None) -> Iterator[Callable[[], Traces]]:
+def no_segments(_: frozenset[str] | None) -> Iterator[Callable[[], Traces]]:
+    """The segments of measuring, where they are not asked for, or are written already."""
     return iter(())
-
-
-@dataclass
-class _Closed:
-    outcomes: list[PricedLine]
-    findings: list[Finding]
-    excursions: list[PrimaryFrequencyRow]
-    in_service: list[PrimaryFrequencyService]
-    meter_days: list[MeterDay]
-    start_stops: list[StartStopEvidence]
-
-
-def _close_units(case: Case) -> _Closed:
-    """Price every unit; lines in order of area, plant, unit and the regulation's services."""
-    closed = _Closed([], [], [], [], [], [])
-    tests = applies(case.policy, case.rulebook)
-    for unit in sorted(case.stretches):
-        account = Account(case, unit, tests)
-        outcomes = compute_lines(account)
-        closed.outcomes += outcomes
-        closed.findings += [finding for outcome in outcomes for finding in outcome.findings]
-        days = meter_days(account)
-        closed.meter_days += days
-        closed.findings += [*meter_findings(account, days), *list_implausible(account)]
-        closed.findings += unit_findings(account)
-        rows, service = primary_frequency.report(account)
-        closed.excursions += rows
-        closed.in_service.append(service)
-        services = [service for service in stop_services(case.rulebook) if account.stretches_of(service)]
-        closed.start_stops += [row for service in services for row in _starts(account, service)]
-    closed.outcomes.sort(key=lambda o: (o.line.area, o.line.plant, o.line.unit))
-    return closed
 
 
 def _readings(rulebook: Rulebook, day: date) -> tuple[ReadingUse, ...]:

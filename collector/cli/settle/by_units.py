@@ -21,10 +21,20 @@ import pyarrow as pa
 from collector.base.errors import CollectorError
 from collector.cli.settle.trace_files import TraceFiles
 from collector.report.segments import TraceTexts, WrittenSegments, format_traces
+from collector.settlement.close_units import ClosedUnits, case_of, close_units
 from collector.settlement.evidence import Traces, joined
 from collector.settlement.measure.results import Results
 from collector.settlement.measure_units import MeasuringContext, clusters
-from collector.settlement.settle import Measuring, close, prepare, registered, settle
+from collector.settlement.services.pricing import Case
+from collector.settlement.settle import (
+    Measuring,
+    avc_orders,
+    close_month,
+    no_segments,
+    prepare,
+    registered,
+    settle,
+)
 from collector.settlement.statement import Segments, Statement
 from collector.sheets.findings import Findings
 from collector.tables.folder import load_dispatch_side, load_folder
@@ -55,7 +65,7 @@ class _PartResults:
 
     unit_columns: Mapping[str, frozenset[str]]
     sources: Mapping[str, str]
-    results: list[Results]
+    closed: ClosedUnits  # without the AVC targets and orders, whose rows are written
     texts: TraceTexts  # without the lines
     notes: tuple[tuple[str, str], ...]
 
@@ -88,12 +98,12 @@ def settle_parts(
         register = inputs.register
         known, ignored = frozenset(unit.id for unit in register.units), frozenset(register.ignore_columns)
         files = TraceFiles(aside, len(parts))
-        work = _Work(month, context, known, ignored, files)
+        work = _Work(case_of(month, inputs, context), context, known, ignored, files)
         done = list(spread(work.measure, enumerate(parts)))
         if any(measured is None for measured in done):
             return None
         whole = [measured for measured in done if measured is not None]
-        statement = _closed(month, inputs, rulebook, context, whole)
+        statement = _closed(month, inputs, context, whole)
         return WrittenStatement(statement, files.written(measured.texts for measured in whole))
     except CollectorError:
         return None
@@ -110,14 +120,14 @@ def whole_segments(month: Month, data: Path, rulebook: Rulebook, *, last_day: da
 
 @dataclass(frozen=True)
 class _Work:
-    month: Month
+    case: Case  # its rules and citations are looked up once in each process
     context: MeasuringContext
     registered: frozenset[str]  # at any time
     ignored: frozenset[str]  # headings of record files
     files: TraceFiles
 
     def measure(self, numbered: tuple[int, UnitRange]) -> _PartResults | None:
-        """Read a part and measure its units. None where there is any problem."""
+        """Read a part, measure its units and price them. None where there is any problem."""
         number, part = numbered
         findings = Findings()
         records = read_record_files(part.paths, self.registered, findings, cores=1, ignored=self.ignored)
@@ -127,15 +137,22 @@ class _Work:
         context = replace(self.context, columns_of=records.unit_columns)
         results: list[Results] = []
         found: list[Traces] = []
-        for measured, traces in Measuring(self.month, context, records.table, units).batches():
+        for measured, traces in Measuring(self.case.month, context, records.table, units).batches():
             results.append(measured)
             if traces is not None:
                 found.append(traces)
+        stretches = {unit: self.case.stretches[unit] for unit in units}
+        case = replace(self.case, stretches=stretches, columns_of=records.unit_columns)
+        closed = close_units(case, context, results)
+        if found:
+            found.append(avc_orders({o.unit: o.rows for result in closed.results for o in result.avc_orders}))
         texts = format_traces(_as_one(found)) if found else TraceTexts({}, {}, Counter())
         self.files.put(number, texts.lines)
         notes = tuple((note.file, note.message) for note in findings.notes)
         texts = replace(texts, lines={})
-        return _PartResults(records.unit_columns, records.sources, results, texts, notes)
+        slim = [replace(result, targets=[], avc_orders=[]) for result in closed.results]
+        closed = replace(closed, results=slim)
+        return _PartResults(records.unit_columns, records.sources, closed, texts, notes)
 
 
 def _as_one(found: list[Traces]) -> Traces:
@@ -145,9 +162,7 @@ def _as_one(found: list[Traces]) -> Traces:
     return Traces(pa.concat_tables([traces.segments for traces in found]).unify_dictionaries(), evidence)
 
 
-def _closed(
-    month: Month, inputs: Inputs, rulebook: Rulebook, context: MeasuringContext, done: list[_PartResults]
-) -> Statement:
+def _closed(month: Month, inputs: Inputs, context: MeasuringContext, done: list[_PartResults]) -> Statement:
     columns = {unit: names for measured in done for unit, names in measured.unit_columns.items()}
     sources = {name: sha256 for measured in done for name, sha256 in measured.sources.items()}
     inputs = replace(
@@ -156,6 +171,5 @@ def _closed(
         sources=dict(sorted({**inputs.sources, **sources}.items())),
         notes=tuple(sorted({*inputs.notes, *(note for measured in done for note in measured.notes)})),
     )
-    results = (result for measured in done for result in measured.results)
     context = replace(context, columns_of=inputs.unit_columns)
-    return close(month, inputs, rulebook, results, context=context)
+    return close_month(month, inputs, context, [measured.closed for measured in done], no_segments)

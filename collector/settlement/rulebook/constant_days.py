@@ -160,6 +160,12 @@ def stretch_on(stretches: Iterable[ConstantDays], day: date) -> ConstantDays | N
     return next((s for s in stretches if s.first_day <= day < s.until_day), None)
 
 
+def clip(stretches: Sequence[ConstantDays], first: date, until: date = date.max) -> tuple[ConstantDays, ...]:
+    """The parts of stretches in [first, until)."""
+    parts = [s for s in stretches if s.until_day > first and s.first_day < until]
+    return tuple(ConstantDays(s.unit, s.plant, s.area, max(s.first_day, first), min(s.until_day, until)) for s in parts)
+
+
 def registered_spans(stretches: Sequence[ConstantDays]) -> tuple[tuple[int, int], ...]:
     """The spans [start, end), UTC ms, in which a unit is registered; adjacent stretches form one span."""
     spans: list[tuple[int, int]] = []
