@@ -30,7 +30,10 @@ FREED: Final = 1  # acknowledged by the present store, payload still in the file
 
 # a check of a larger file would delay the start; its damage shows when pages are read
 _FULL_CHECK_BELOW_BYTES: Final = 64 * 1024 * 1024
-_NULLABLE: Final = frozenset({"heard_store", "refused", "freed_ms", "told_stream", "told_seq", "era", "time_utc_ms"})
+_NULLABLE: Final = frozenset(
+    {"heard_store", "refused", "freed_ms", "told_stream", "told_seq", "era", "time_utc_ms"}
+    | {"last_stream", "last_sequence", "for_sequence", "place"}
+)
 _WAL_PAGES: Final = 500
 _CACHE_KIB: Final = 512  # small: the file is written far more than read
 # Errors that are not the file's fault: no room, no rights, no medium, other processes. All others mean damage.
@@ -165,7 +168,7 @@ class Ledger:
                 found = self.db.execute("PRAGMA integrity_check(1)").fetchone()[0]
                 if found != "ok":
                     return str(found)
-            return self._wrong_types() or self._broken_counts()
+            return self._wrong_types() or self._broken_counts() or self._mixed_commits()
         except (sqlite3.Error, ValueError, TypeError) as error:
             return str(error)
 
@@ -190,6 +193,31 @@ class Ledger:
             kept = self.value("SELECT count(*) FROM batches WHERE stream = ? AND state = 1", stream)
             if sealed != freed + pending + gone or sealed != following - 1 or kept > freed:
                 return f"stream {stream}: {sealed} sealed, {freed} freed, {pending} pending, {gone} gone"
+        return None
+
+    def _mixed_commits(self) -> str | None:
+        """Rows of which one is of a later commit than the other: a write-ahead log was cut short beside a checkpoint.
+
+        Each page may then be of any commit, and SQLite's own check finds nothing. A unit's last record in a batch that
+        no stream has sealed yet would hide that the batch is lost; so would a sequence that no row names. The open tail
+        is compared where it is read (`Sealer.load`).
+        """
+        ahead = self.value(
+            "SELECT count(*) FROM units WHERE last_sequence IS NOT NULL AND NOT EXISTS"
+            " (SELECT 1 FROM streams WHERE streams.id = last_stream AND last_sequence < next_sequence)"
+        )
+        if ahead:
+            return f"{ahead} units have their last record in a batch that is not sealed"
+        for stream, following in self.db.execute("SELECT id, next_sequence FROM streams ORDER BY id").fetchall():
+            kept, last_kept = self.db.execute(
+                "SELECT count(*), coalesce(max(sequence), 0) FROM batches WHERE stream = ?", (stream,)
+            ).fetchone()
+            gone, last_gone = self.db.execute(
+                "SELECT coalesce(sum(to_seq - from_seq + 1), 0), coalesce(max(to_seq), 0) FROM lost WHERE stream = ?",
+                (stream,),
+            ).fetchone()
+            if kept + gone != following - 1 or max(last_kept, last_gone) != following - 1:
+                return f"stream {stream}: {following - 1} sequences given, {kept} kept and {gone} gone"
         return None
 
     def value(self, sql: str, *parameters: Any) -> Any:

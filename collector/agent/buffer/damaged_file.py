@@ -190,15 +190,25 @@ class DamagedFile:
         for sequence in range(reached + 1, min(top, reached + _PROBES_AT_MOST)):
             yield from self._rows(sql + "= ?", *kinds, of=(stream.number, sequence))
 
-    def tail(self, stream: OldStream) -> Iterator[tuple[list[UnitRecord], list[GapRecord]] | None]:
-        """The open tail, append by append; None for one that can't be read, or not be sealed."""
+    def tail(self, stream: OldStream, following: int) -> Iterator[tuple[list[UnitRecord], list[GapRecord]] | None]:
+        """The open tail, append by append; None for any number that are missing, can't be read, or not be sealed.
+
+        `following`: the sequence after the last batch known; a tail of a later one does not follow it.
+        """
         layouts = {
             unit: UnitLayout(unit, names)
             for unit, (plant, names) in self.units().items()
             if plant == stream.stream.plant
         }
         last: dict[str, tuple[int, int]] = {}
-        for (body,) in self._rows("SELECT body FROM tail WHERE stream = ? ORDER BY id", object, of=(stream.number,)):
+        expected = following, 0
+        for sequence, place, body in self._rows(
+            "SELECT coalesce(for_sequence, 0), coalesce(place, 0), body FROM tail WHERE stream = ? ORDER BY id",
+            int, int, object, of=(stream.number,),
+        ):  # fmt: skip
+            if sequence and (sequence, place) > expected:
+                yield None
+            expected = sequence, place + 1
             try:
                 records, gaps = decode_tail(body)
                 check_tail(records, layouts, last)

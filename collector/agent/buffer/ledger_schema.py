@@ -21,7 +21,7 @@ from typing import Any, Final
 _SET: Final = "buffer"
 _MAKE: Final = f"import sys; from {__name__} import make; make(sys.argv[1])"
 _MAKING_S: Final = 60.0
-CURRENT: Final = "22567710e3475a5606684ce7ec70ebf10abcb4b1d680b5f21bc48c5cf0702c68"
+CURRENT: Final = "1d6a4157433c6c1a91d9f94db549060d13d1ecf881eda37ea483fdb311521310"
 
 
 def fingerprint(db: sqlite3.Connection) -> str:
@@ -117,6 +117,20 @@ def _one_way(db: Any) -> None:
         db["streams"].add_column(name, int, not_null_default=0)
 
 
-_STEPS: Final[Mapping[str, Callable[[Any], None]]] = {"1_first": _first, "2_one_way": _one_way}
+def _places(db: Any) -> None:
+    """The step for rows that name their place among others, so that pages of different commits are told apart.
+
+    `last_stream`, `last_sequence`: the batch with a unit's last sealed record. `for_sequence`, `place`: the batch that
+    an append of the tail will be in, and its number there from 0. NULL in rows of earlier agents, which are not
+    compared.
+    """
+    for table, names in {"units": ("last_stream", "last_sequence"), "tail": ("for_sequence", "place")}.items():
+        for name in names:
+            db[table].add_column(name, int)
+
+
+_STEPS: Final[Mapping[str, Callable[[Any], None]]] = {
+    "1_first": _first, "2_one_way": _one_way, "3_places": _places
+}  # fmt: skip
 # The number of steps, for `collector --version`.
 SCHEMA_VERSION: Final = len(_STEPS)

@@ -8,11 +8,12 @@ a long outage at the size limit stays one row. All functions run inside a transa
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
 
-from collector.agent.buffer.buffer_file import Ledger
+from collector.agent.buffer.buffer_file import Ledger, StreamRow
 from collector.model.interval import DAY_MS
 from collector.model.record import GapRecord
 
@@ -110,6 +111,25 @@ def due(ledger: Ledger, plant: str) -> list[LostRange]:
 def tell(ledger: Ledger, row: LostRange, stream: int, sequence: int) -> None:
     """Record the batch that tells the center of a range."""
     ledger.db.execute("UPDATE lost SET due = 1, told_stream = ?, told_seq = ? WHERE id = ?", (stream, sequence, row.id))
+
+
+def require_told(ledger: Ledger, current: StreamRow, following: int, open_gaps: Sequence[GapRecord]) -> None:
+    """Require that each range said to be told in the open tail, or in a batch, is told there.
+
+    Args:
+        ledger: the file.
+        current: a current stream.
+        following: the sequence of its open tail.
+        open_gaps: what the tail tells.
+
+    Raises:
+        ValueError: a range is told nowhere; the center would never hear of it.
+    """
+    named = {(gap.epoch, gap.from_seq, gap.to_seq) for gap in open_gaps}
+    for row in _select(ledger, "told_stream = ? AND told_seq >= ?", current.id, following):
+        epoch = int(ledger.value("SELECT epoch FROM streams WHERE id = ?", row.stream), 16)
+        if (epoch, row.from_seq, row.to_seq) not in named:
+            raise ValueError(f"the lost range {row.from_seq} to {row.to_seq} is told nowhere")
 
 
 def untell(ledger: Ledger, stream: int, sequence: int) -> None:

@@ -182,6 +182,7 @@ class _Pieces:
     """One stream of the damaged file on its way into the new one.
 
     `units`: the plant's; `known`: also those of former configurations; `begun_ms`: when its epoch was opened, if known.
+    `final`: its last sequence known, once its batches are taken.
     """
 
     old: DamagedFile
@@ -193,6 +194,7 @@ class _Pieces:
     now_utc_ms: int
     report: SalvageReport
     begun_ms: int | None
+    final: int = 0
 
     def take_batches(self) -> dict[str, tuple[int, int]]:
         """Copy whole batches, declare the rest unreadable; returns (era, time) of each unit's last record in it.
@@ -216,9 +218,9 @@ class _Pieces:
             batches.append(replace(batch, payload=b""))
         known = [(s.first, s.final, s.from_ms, s.to_ms) for s in spans]
         known += [(b.sequence, b.sequence, b.first_ms, b.last_ms + 1) for b in batches]
-        final = max(self.former.following - 1, *(row[1] for row in known), 0) if known else self.former.following - 1
-        missing = self._declare_missing(sorted(known), max(0, final))
-        self._count(batches, spans, max(0, final), missing)
+        self.final = max(self.former.following - 1, 0, *(row[1] for row in known))
+        missing = self._declare_missing(sorted(known), self.final)
+        self._count(batches, spans, self.final, missing)
         return self._last_times(batches)
 
     def _take_lost(self) -> list[OldLost]:
@@ -290,7 +292,7 @@ class _Pieces:
         gaps: list[GapRecord] = []
         reached_ms = max((last[u][1] for u in self.units if u in last), default=self.begun_ms)
         is_broken = False
-        for piece in self.old.tail(self.former):
+        for piece in self.old.tail(self.former, self.final + 1):
             if piece is None:
                 is_broken = True
                 continue
@@ -313,7 +315,7 @@ class _Pieces:
                 lost.tell(self.ledger, row, new.id, 1)
         if records or gaps:
             self.ledger.db.execute(
-                "INSERT INTO tail (stream, records, body) VALUES (?, ?, ?)",
+                "INSERT INTO tail (stream, records, body, for_sequence, place) VALUES (?, ?, ?, 1, 0)",
                 (new.id, len(records), encode_tail(records, gaps)),
             )
             self.report.records += len(records)

@@ -125,12 +125,13 @@ def _names(quantities: str) -> tuple[str, ...]:
 class Tail:
     """The open tail of a plant: the records since its last batch. `first_ms`: of its first record, None without any.
 
-    `count`: of its records; they themselves are in the file only.
+    `count`: of its records; they themselves are in the file only. `appends`: of its rows.
     """
 
     stream: StreamRow
     next_sequence: int
     count: int = 0
+    appends: int = 0
     gaps: list[GapRecord] = field(default_factory=list)
     first_ms: int | None = None
     most_gaps: int = _GAPS_PER_BATCH
@@ -141,7 +142,8 @@ class Tail:
         return sum(max(1, len(gap.units)) for gap in self.gaps) >= self.most_gaps
 
     def extend(self, records: Sequence[UnitRecord], gaps: Sequence[GapRecord]) -> None:
-        """Add appended records and gaps."""
+        """Add the records and gaps of one append."""
+        self.appends += 1
         if records:
             if self.first_ms is None:
                 self.first_ms = min(r.time_utc_ms for r in records)
@@ -170,7 +172,11 @@ class Sealer:
         self.last: dict[str, tuple[int, int]] = {}
 
     def load(self) -> None:
-        """Read layouts, tails and last times from the file into memory."""
+        """Read layouts, tails and last times from the file into memory.
+
+        Raises:
+            msgspec.MsgspecError, KeyError, ValueError: what was read can't be what one commit left.
+        """
         self.layouts.clear()
         self.tails.clear()
         self.last.clear()
@@ -187,12 +193,17 @@ class Sealer:
                 following = self._ledger.value("SELECT next_sequence FROM streams WHERE id = ?", row.id)
                 tail = self.tails[row.stream.plant] = Tail(row, following, most_gaps=self._most_gaps())
                 reached: dict[str, tuple[int, int]] = {}
-                for (body,) in self._ledger.db.execute("SELECT body FROM tail WHERE stream = ? ORDER BY id", (row.id,)):
+                for sequence, place, body in self._ledger.db.execute(
+                    "SELECT for_sequence, place, body FROM tail WHERE stream = ? ORDER BY id", (row.id,)
+                ):
+                    if place is not None and (sequence, place) != (following, tail.appends):
+                        raise ValueError(f"append {place} of batch {sequence} lies in the tail of batch {following}")
                     records, gaps = decode_tail(body)
                     check_tail(records, self.layouts, reached)
                     tail.extend(records, gaps)
                     reached.update((r.unit, (r.era, r.time_utc_ms)) for r in records)
                 self.last.update(reached)
+                lost_ranges.require_told(self._ledger, row, following, tail.gaps)
 
     def limit(self, limit_bytes: int) -> None:
         """Make no larger payloads from now on; batches sealed before are left as they are."""
@@ -240,10 +251,14 @@ class Sealer:
             return
         records, gaps = self.open_records(plant), tail.gaps
         self._ledger.db.execute("DELETE FROM tail WHERE stream = ?", (tail.stream.id,))
-        tail.count, tail.gaps, tail.first_ms = 0, [], None
+        tail.count, tail.appends, tail.gaps, tail.first_ms = 0, 0, [], None
         self.seal_batch(tail, records, gaps)
-        last = {r.unit: (r.era, r.time_utc_ms, r.unit) for r in records}
-        self._ledger.db.executemany("UPDATE units SET era = ?, time_utc_ms = ? WHERE unit = ?", last.values())
+        place = tail.stream.id, tail.next_sequence - 1
+        last = {r.unit: (r.era, r.time_utc_ms, *place, r.unit) for r in records}
+        self._ledger.db.executemany(
+            "UPDATE units SET era = ?, time_utc_ms = ?, last_stream = ?, last_sequence = ? WHERE unit = ?",
+            last.values(),
+        )
         self._drop_expired()
         self.make_room()
 
@@ -403,6 +418,7 @@ class Sealer:
         gaps = [lost_ranges.within_reach(gap, self.now_ms) for gap in gaps]
         body = encode_tail(records, gaps)
         self._ledger.db.execute(
-            "INSERT INTO tail (stream, records, body) VALUES (?, ?, ?)", (tail.stream.id, len(records), body)
+            "INSERT INTO tail (stream, records, body, for_sequence, place) VALUES (?, ?, ?, ?, ?)",
+            (tail.stream.id, len(records), body, tail.next_sequence, tail.appends),
         )
         tail.extend(records, gaps)

@@ -16,63 +16,27 @@ import struct
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from collector.agent.buffer.buffer import Buffer, Outgoing
 from collector.agent.buffer.buffer_file import Damaged
-from collector.agent.record.recorder import Recorder
-from collector.agent.record.sources import QuantitySource
-from collector.base.clock_state import ClockState
-from collector.model.record import GapRecord
 from tests.agent.buffer.agent_buffers import (
-    LAYOUTS,
-    PLANTS_OF_UNIT,
     T0,
     ack,
-    contents,
     open_buffer,
     pending,
     record,
     seal_one,
 )
-from tests.agent.device.agent_points import point
+from tests.agent.buffer.arrived import Center, live
 
 LIVES = 10 * int(os.environ.get("DAMAGES", "4"))
 SEED = int(os.environ.get("SEED", "1"))
 BATCHES, FREED = 40, 10
 # More than a page holds: most payloads of a busy gateway go on in chains of pages.
 WIDE = 3000
-
-
-@dataclass
-class Center:
-    """What arrived: batches by epoch and sequence, as the center tells repeats apart."""
-
-    payloads: dict[tuple[int, int], bytes] = field(default_factory=dict)
-    records: Counter[tuple[str, int, int]] = field(default_factory=Counter)
-    gaps: list[GapRecord] = field(default_factory=list)
-
-    def take(self, buffer: Buffer) -> None:
-        """Everything that is pending, acknowledged as it comes; what says of gaps that came of it too."""
-        for _ in range(2):
-            for plant in buffer.plants:
-                for outgoing in pending(buffer, plant):
-                    self.receive(outgoing)
-                    sequence = outgoing.position.sequence
-                    ack(buffer, outgoing.epoch, plant=plant, also=((sequence, sequence),))
-            buffer.seal_all()
-
-    def receive(self, outgoing: Outgoing) -> None:
-        """One batch; a repeat changes nothing."""
-        name = outgoing.epoch, outgoing.position.sequence
-        if name not in self.payloads:
-            batch = contents(outgoing)
-            self.records.update((r.unit, r.era, r.time_utc_ms) for r in batch.records)
-            self.gaps += batch.gaps
-        assert self.payloads.setdefault(name, outgoing.payload) == outgoing.payload, "a name used twice"
 
 
 @dataclass(frozen=True)
@@ -104,24 +68,6 @@ def fill(path: Path) -> Whole:
         for second in range(10 * BATCHES + 10, 10 * BATCHES + 13):
             buffer.append([record(second), record(second, unit="U2")])
     return Whole(path, sent, center)
-
-
-def live(path: Path, center: Center, now_s: int) -> str:
-    """One start of the agent: tell the time since the last record, record, send, stop. What was salvaged, if it was."""
-    sources = [
-        QuantitySource(point(q, name=f"{u} {q}"), u, 3000) for u in PLANTS_OF_UNIT for q in LAYOUTS[u].quantities
-    ]
-    with closing(open_buffer(path, now_utc_ms=T0 + now_s * 1000)) as buffer:
-        last = {unit: buffer.last(unit) for unit in PLANTS_OF_UNIT}
-        recorder = Recorder(sources, period_ms=1000, last=last)
-        for tick in (now_s, now_s + 1):
-            buffer.append(*recorder.record(T0 + tick * 1000, ClockState.SYNCHRONISED))
-        buffer.seal_all()
-        center.take(buffer)
-        counts = buffer.counts()
-        assert counts.sealed == counts.freed + counts.pending + counts.evicted
-        assert not counts.pending
-        return str(buffer.salvaged or "")
 
 
 def live_on(path: Path, whole: Whole) -> tuple[list[str], Center]:
