@@ -48,7 +48,7 @@ browser-test: .venv.stamp  ## every test in a browser at full size, and each rol
 # Ten to thirty minutes on two cores; the figures of each test are printed at the end.
 soak: .venv.stamp  ## faults at length: 200 kills, 100 damaged buffers, 24 h in compressed time, a million frames per codec
 	SOAK=1 FULL=1 STARTS=50 KILLS=200 DAMAGES=100 HOURS=24 FRAMES=1000000 LINK_FRAMES=500000 $(BIN)/python -m pytest -n 2 --dist worksteal -rP --show-capture=stdout -o faulthandler_timeout=0 \
-		tests/crash tests/soak tests/contract/test_driver_faults.py tests/center/receive/test_receiver.py tests/agent/buffer/test_buffer_lives.py tests/interop/test_iec104_peers.py
+		tests/crash tests/soak tests/contract/test_driver_faults.py tests/center/receive/test_receiver.py tests/agent/buffer/test_buffer_lives.py tests/agent/buffer/test_buffer_mixed.py tests/interop/test_iec104_peers.py
 
 check: .venv.stamp  ## style, types, import arrows
 	$(BIN)/ruff check .
