@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from pathlib import Path
 from typing import Any, Final
 
 import typer
@@ -26,6 +27,41 @@ from collector.cli.panels import Panels
 
 _ROOM: Final = "collector.cli."
 _HOW: Final[Mapping[str, Any]] = {"pretty_exceptions_short": True, "rich_markup_mode": None}
+
+
+class _PlainValue:
+    """A text or a path as it was typed, which Typer would load pydantic to look at."""
+
+    def coerce(self, value: Any, param: Any, ctx: Any) -> Any:
+        """The value of a parameter; of a path what the library checks."""
+        if value is None or param.type_descriptor.annotation is str:
+            return value
+        from typer._param_types import coerce_cli_path
+
+        info = param.type_descriptor.parameter_info
+        return coerce_cli_path(Path(value), info, path_type=Path, param=param, ctx=ctx)
+
+
+def _without_pydantic(params: Iterable[Any]) -> None:
+    """Let flags that are not given, texts and paths cost nothing: pydantic takes longer to load than a verb to run."""
+    for param in params:
+        if param.default is None and getattr(param, "is_flag", False):
+            param.default = False  # for None Typer would ask pydantic whether it is a bool
+        described = getattr(param, "type_descriptor", None)
+        if described is None or param.multiple or param.nargs != 1 or described.annotation not in (str, Path):
+            continue
+        info = described.parameter_info
+        if info.parser is None and info.path_type is None:
+            param._runtime_param = _PlainValue()
+
+
+class VerbCommand(TyperCommand):
+    """A verb whose flags, texts and paths cost nothing."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the words as click does."""
+        _without_pydantic(self.get_params(ctx))
+        return super().parse_args(ctx, args)
 
 
 def _leave(command: Any) -> None:
@@ -46,6 +82,8 @@ class Verbs(MutableMapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         if name not in self._made:
             found = self._registered(name)
+            if isinstance(found, typer.models.CommandInfo) and found.cls in (None, TyperCommand):
+                found.cls = VerbCommand
             self._made[name] = (
                 get_command_from_info(found, **_HOW)
                 if isinstance(found, typer.models.CommandInfo)
@@ -96,10 +134,8 @@ class VerbGroup(TyperGroup):
     """A group of verbs whose own flags cost nothing until they are given."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """As click's; a flag that is not given is False: for None Typer would load pydantic to find it is no bool."""
-        for flag in self.get_params(ctx):
-            if flag.default is None and getattr(flag, "is_flag", False):
-                flag.default = False
+        """Parse the words as click does."""
+        _without_pydantic(self.get_params(ctx))
         return super().parse_args(ctx, args)
 
 

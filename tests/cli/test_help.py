@@ -118,3 +118,19 @@ finally:
     assert not loaded & {"pydantic", "numpy", "pyarrow", "sqlalchemy", "rich.console", "asyncio"}
     if words == ("settle",):
         assert not {name for name in loaded if name.startswith(("collector.cli.center", "collector.cli.agent"))}
+
+
+def test_a_verb_with_texts_paths_and_flags_starts_without_what_checks_values(tmp_path: Path) -> None:
+    script = """
+import sys
+from collector.cli.main import main
+try:
+    main()
+finally:
+    print(*sorted(sys.modules), file=sys.stderr)
+"""
+    words = ["settle", "2026-06", "--data", str(tmp_path / "none"), "--out", str(tmp_path / "out"), "--strict"]
+    done = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, timeout=HANG_S)
+    assert done.returncode == 1
+    assert f"{tmp_path}/none: is no folder" in done.stderr
+    assert "pydantic" not in done.stderr.split()
