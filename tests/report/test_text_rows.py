@@ -5,8 +5,10 @@ from __future__ import annotations
 
 from decimal import Decimal
 from io import BytesIO
+from zipfile import ZipFile
 
 import pytest
+from xlsxwriter import Workbook
 
 from collector.report.sheets import Book, SheetColumn
 
@@ -38,3 +40,26 @@ def _book(rows: list[tuple[str, str, str]], *, fast: bool) -> bytes:
 def test_the_sheet_of_text_rows_is_the_librarys_sheet_byte_for_byte(repeats: int) -> None:
     rows = ROWS * repeats
     assert _book(rows, fast=True) == _book(rows, fast=False)
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["U1", 'a & b < c > d "e"', "字 between", "", "U1"],
+        ["U1", " led by a space"],
+        ["U1", "ends with one "],
+        ["a tab\t", "U1"],
+        ["two\nlines", "U1"],
+        ["_x0041_", "\x07", "\ufffe", "U1"],
+        ["<r>rich</r>", "U1"],
+    ],
+)
+def test_the_texts_of_a_book_are_written_as_the_library_writes_them(texts: list[str]) -> None:
+    ours, librarys = BytesIO(), BytesIO()
+    for book in (Book(ours, "").book, Workbook(librarys)):
+        sheet = book.add_worksheet()
+        for row, text in enumerate(texts):
+            sheet.write_string(row, 0, text)
+        book.close()
+    found, wanted = (ZipFile(file).read("xl/sharedStrings.xml") for file in (ours, librarys))
+    assert found == wanted
