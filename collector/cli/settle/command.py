@@ -54,11 +54,12 @@ def register(app: typer.Typer) -> None:
         except ValueError as error:
             raise typer.BadParameter(say(said_by(error)), param_hint="MONTH") from error
         last_day = None if until is None else _last_day(wanted, until)
-        statement = settle_folder(wanted, data, out, rulebook or config_path(RULEBOOK), last_day=last_day)
-        show(statement, out)
-        if pdf is not None:
-            _add_pdf(statement, pdf)
-        gc.freeze()  # the process ends soon; this spares a last scan of all objects
+        with without_looking_for_cycles():
+            statement = settle_folder(wanted, data, out, rulebook or config_path(RULEBOOK), last_day=last_day)
+            show(statement, out)
+            if pdf is not None:
+                _add_pdf(statement, pdf)
+            gc.freeze()  # the process ends soon; this spares a scan of all objects, now and as it ends
         if strict and statement.status.value != "final":
             raise typer.Exit(1)
 
