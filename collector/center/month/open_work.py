@@ -12,14 +12,14 @@ from decimal import Decimal, InvalidOperation
 
 from sqlalchemy import Connection, func, select
 
-from collector.base.text import both, join, tr
+from collector.base.text import join, tr
 from collector.center.db.tables_quality import finding
 from collector.center.db.tables_receive import enrolled, unit_day
 from collector.center.month.input_changes import InputChange
 from collector.center.month.review_log import Review
+from collector.center.month.transitions import area_words
 from collector.center.runs.run_list import RunRow
 from collector.model.interval import Month, local_day
-from collector.report import words
 from collector.settlement.statement import AreaRow, Line, LineStatus
 
 
@@ -80,9 +80,7 @@ def open_items(
     here = "runs" if run is None else f"runs/{run.id}"
     for area in areas:
         if area.reason:
-            text = tr(
-                "{area} can't be allocated; its compensation", area=both(area.area, words.of(words.AREAS, area.area)[0])
-            )
+            text = tr("{area} can't be allocated; its compensation", area=area_words(area.area))
             yield OpenItem("blocked_area", 1, area.compensation_yuan, text, here)
     if changes:
         text = tr("changes of inputs since run {number} was made; settle and compare shows their effect",

@@ -350,7 +350,7 @@ def what_stands_open(connection: Connection, month: Month, run_id: int) -> list[
 def what_is_not_final(connection: Connection, run_id: int) -> list[str]:
     """The settlement areas of a run that are not final, in words; the run's own status where it is worse."""
     found: list[str] = [
-        tr("{area} is {status}", area=_area_words(area), status=_status_words(status))
+        tr("{area} is {status}", area=area_words(area), status=_status_words(status))
         for area, status in area_statuses(connection, run_id).items()
         if status != FINAL
     ]
@@ -360,8 +360,10 @@ def what_is_not_final(connection: Connection, run_id: int) -> list[str]:
     return found
 
 
-def _area_words(area: str) -> Text:
-    return both(area, words.of(words.AREAS, area)[0])
+def area_words(area: str) -> Text:
+    """The name of a settlement area."""
+    chinese, english = words.of(words.AREAS, area)
+    return both(english or area, chinese)
 
 
 def _status_words(status: str) -> Text:

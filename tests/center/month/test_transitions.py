@@ -262,15 +262,15 @@ def test_an_area_that_is_not_final_is_disclosed_filed_and_published_with_a_state
     lite: CenterStore, status: str
 ) -> None:
     run, why = add_run(lite, status=status), "第十三条(四)标准表缺失"
-    with pytest.raises(StoreError, match=f"run 1: jiangsu is {status}: a step with an area that is not final"):
+    with pytest.raises(StoreError, match=f"run 1: Jiangsu is {status}: a step with an area that is not final"):
         propose(lite, MonthStage.DISCLOSED, run)
     number = propose(lite, MonthStage.DISCLOSED, run, reason=why)
     assert lite.read(lambda c: get_proposal(c, number)).content["areas"] == {"jiangsu": status}
     approve(lite, number)
     make_filings(lite, run, actor=LI)
-    with pytest.raises(StoreError, match=f"jiangsu is {status}: filing it needs a stated reason"):
+    with pytest.raises(StoreError, match=f"Jiangsu is {status}: filing it needs a stated reason"):
         propose(lite, MonthStage.FILED)
-    assert lite.read(lambda c: what_stands_open(c, MAY, run)) == [f"jiangsu is {status}"]
+    assert lite.read(lambda c: what_stands_open(c, MAY, run)) == [f"Jiangsu is {status}"]
     assert approve(lite, propose(lite, MonthStage.FILED, reason=why)) is MonthStage.FILED
     assert lite.read(lambda c: list_steps(c, MAY, actor=AUDITOR))[-1].reason == why
     step(lite, MonthStage.EFFECTIVE, at=on(22))

@@ -8,6 +8,7 @@ import io
 import re
 from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from litestar import Litestar
@@ -22,7 +23,7 @@ from tests.center.runs.center_months import Gateway
 from tests.center.web.conftest import june_world
 from tests.center.web.web_browser import chromium, log_in, site, tab
 from tests.center.web.web_world import JUNE as HERE
-from tests.center.web.web_world import World
+from tests.center.web.web_world import World, world
 
 REVENUE = "plant,month,kind,amount_yuan,area\nP0,{month},lease,{amount},shanghai\n"
 
@@ -98,6 +99,12 @@ def test_a_month_without_a_run_has_that_open(own: World) -> None:
         page = browser.get("/months/2026-05").text
     assert "not settled yet: no run of the month" in page
     assert "Nothing is open" not in page
+
+
+def test_inputs_that_were_never_delivered_are_named_in_words(tmp_path: Path) -> None:
+    with world(tmp_path) as empty, empty.browser("olga", "zh") as browser:
+        page = browser.get("/months/2026-05").text
+    assert "从未交付的输入：台账、计划曲线、调度指令、备用安排、电压曲线、剔除时段、电费收入" in page
 
 
 def test_records_that_come_late_make_the_run_stale(own: World) -> None:

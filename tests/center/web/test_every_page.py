@@ -232,6 +232,28 @@ def test_what_is_refused_and_the_log_in_have_no_serious_fault(
     assert wrong == [], "\n".join(wrong)
 
 
+def test_a_long_table_keeps_its_heads_in_sight_and_is_printed_whole(
+    busy: Busy, browser: Browser, address: str, tmp_path: Path
+) -> None:
+    lines = f"/months/2026-06/runs/{busy.world.run_id}/lines"
+    with tab(browser, address) as (page, _):
+        page.set_viewport_size({"width": 1280, "height": 420})
+        log_in(page, "olga")
+        page.goto(lines)
+        box, head = page.locator(".scroll.tall"), page.locator(".scroll.tall thead")
+        assert box.evaluate("e => e.scrollHeight > e.clientHeight")
+        box.evaluate("e => e.scrollTo(0, e.scrollHeight)")
+        assert head.locator("th").first.bounding_box()["y"] == pytest.approx(box.bounding_box()["y"], abs=1)  # type: ignore[index]
+        page.emulate_media(media="print")
+        assert box.evaluate("e => e.scrollHeight <= e.clientHeight")
+        assert page.locator("nav:visible, button:visible, .bar:visible, input:visible").count() == 0
+        assert page.locator("tbody tr:visible").count() == page.locator("tbody tr").count() > 10
+        page.goto("/months/2026-06")
+        assert page.locator(f"a[href$='/runs/{busy.world.run_id}']:visible").count() > 0  # its runs are in a form
+        page.pdf(path=tmp_path / "board.pdf")
+        assert (tmp_path / "board.pdf").read_bytes().startswith(b"%PDF")
+
+
 def test_in_the_dark_every_text_can_be_read(browser: Browser, address: str) -> None:
     with tab(browser, address) as (page, _):
         page.emulate_media(color_scheme="dark")

@@ -153,6 +153,12 @@ def test_the_page_says_what_is_got_what_changed_and_why(june: Corrected) -> None
     assert "Ask for a review" not in old
 
 
+def test_a_plant_begins_at_its_statement(worked: World) -> None:
+    with worked.browser("paul") as browser:
+        browser.follow_redirects = True
+        assert browser.get("/").url.path == f"/months/2026-06/runs/{worked.run_id}"
+
+
 def test_units_of_quantities_are_in_the_readers_language(june: Corrected) -> None:
     for language, unit, other in (("zh", "次", "count"), ("en", "count", "次"), ("zh", "兆瓦时", "MWh")):
         with june.own.browser("petra", language) as browser:

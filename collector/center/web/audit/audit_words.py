@@ -18,8 +18,8 @@ from collector.center.web.code_words import (
     RUN_KINDS,
     SCOPES,
 )
+from collector.model.interval import time_to_read
 from collector.report import words as report_words
-from collector.report.numbers import format_instant
 
 ACTIONS: Final[Mapping[str, Text]] = {
     "account.create": tr("made an account"),
@@ -213,7 +213,7 @@ def _value(name: str, value: Any) -> str:
     if name == "areas" and isinstance(value, Mapping):
         return join(", ", [join(" ", (_of("area", area), _of("status", status))) for area, status in value.items()])
     if name.endswith("_ms"):
-        return format_instant(int(value))
+        return time_to_read(int(value))
     if name in _TABLES:
         return _of(name, str(value))
     return _VALUES.get(name, {}).get(str(value)) or _plain(value)

@@ -48,6 +48,7 @@ from collector.center.runs.run_list import CORRECTION, RUNNING, TRIAL, RunRow, R
 from collector.center.runs.settle_month import ask_to_settle
 from collector.center.runs.stored_run import open_run
 from collector.center.runs.variants.running_month import ask_to_settle_running
+from collector.center.web.code_words import INPUT_KINDS
 from collector.center.web.context import Context, Ctx, Page, words_of
 from collector.center.web.guards import Open
 from collector.center.web.month_rules import days_of
@@ -205,7 +206,7 @@ def _open_now(ctx: Context, month: Month, run_id: int | None) -> tuple[list[Inpu
         areas=areas,
         changes=changes,
         records=ctx.read(lambda c: look_at_records(c, month, ctx.now_ms)),
-        missing=ctx.read(_missing_kinds),
+        missing=[INPUT_KINDS[kind] for kind in ctx.read(_missing_kinds)],
         reviews=ctx.read(lambda c: list_reviews(c, actor=ctx.actor, month=month, open_only=True)),
     )
     return changes, [*unread, *items]

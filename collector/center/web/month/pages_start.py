@@ -16,7 +16,9 @@ from collector.center.web.which_month import MONTH, MONTH_PAGES
 
 @page("/", Open.LOGGED_IN, own=True)
 def start(ctx: Ctx) -> Page:
-    """Redirect to the first page of the navigation that the user may see."""
+    """Redirect to where a role begins: a plant at its statement, others at the first page that they may see."""
+    if ctx.actor.plant:
+        return ctx.redirect("/this/runs")
     mine = [entry.path for entry in render.NAVIGATION if ctx.actor.may(entry.permission)]
     return ctx.redirect(mine[0] if mine else "/account")
 

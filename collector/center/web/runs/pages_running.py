@@ -38,7 +38,7 @@ from collector.center.web.render import NavEntry
 from collector.center.web.routes import action, api_get, page
 from collector.center.web.shapes import MonthPath
 from collector.center.web.which_month import month_named
-from collector.model.interval import Month
+from collector.model.interval import Month, local_day
 from collector.report.numbers import format_percent
 
 LEFT_SHOWN: Final = 40
@@ -142,6 +142,7 @@ def running_page(ctx: Ctx, month: FromPath[str], plant: PlantQuery = "") -> Page
         plants=sorted({each.plant for each in cells}) if staff else [],
         total=_totals(found),
         areas=open_run(ctx.store, found.run.id).areas if found and _shows_areas(ctx) else (),
+        last_day=None if found is None else local_day(found.cut_ms - 1),
         elapsed=elapsed,
         share=format_percent(Fraction(sum(each.known_min for each in cells), elapsed or 1)),
         left_shown=None if whose else LEFT_SHOWN,
