@@ -48,10 +48,32 @@ NAMES = (
     "troubleshooting",
     "faq",
     "containers",
+    "fifteen-minutes",
+    "pages",
+    "scaling",
 )
 TWINS = [(ROOT / "README.md", ROOT / "README.zh-CN.md")] + [(DOCS / f"{n}.md", DOCS / f"{n}.zh-CN.md") for n in NAMES]
 PAGES = [page for twin in TWINS for page in twin]
 EVERY = [*PAGES, *sorted((DOCS / "decisions").glob("*.md"))]
+
+# What a place of development leaves in a text: numbers of its tracker, folders of its people.
+TRACES = re.compile(r"(?i:\bissues? ?#?\d{1,3}\b)|/home/[a-z]\w*/|/Users/|[A-Z]:\\Users|/workspaces?/")
+TEXTS = {
+    ".md",
+    ".py",
+    ".toml",
+    ".csv",
+    ".sh",
+    ".yml",
+    ".yaml",
+    ".html",
+    ".txt",
+    ".service",
+    ".timer",
+    ".conf",
+    ".po",
+    ".json",
+}
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 both = ("en", "zh-CN")
@@ -108,6 +130,20 @@ def shell_commands(text: str) -> Iterator[list[str]]:
             for index, word in enumerate(words):
                 if (word == "collector" and index == 0) or word.endswith("/bin/collector"):
                     yield words[index + 1 :]
+
+
+def test_nothing_names_the_place_where_it_was_developed() -> None:
+    folders = ("bench", "collector", "config", "docs", "packages", "requirements", "simulators", "systemd", "tests")
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*")]
+    texts = [path for path in [*files, *ROOT.glob("*")] if path.suffix in TEXTS and path.is_file()]
+    assert len(texts) > 1000
+    found = [
+        f"{path.relative_to(ROOT)}: {match[0]}"
+        for path in texts
+        for match in TRACES.finditer(path.read_text("utf-8", errors="replace"))
+        if path != Path(__file__)
+    ]
+    assert found == []
 
 
 @each_page
