@@ -78,11 +78,13 @@ def test_an_image_of_ours_starts_as_its_user_and_writes_its_state(root: Root, si
 
 
 # The least that is a CONNECT of MQTT 3.1.1: protocol name, level 4, clean session, keep-alive 60 s, client id "x".
-ASK = """import socket, ssl
+ASK = """import socket, ssl, sys
 context = ssl.create_default_context(cafile="/etc/mosquitto/certs/ca.pem")
+if "certificate" in sys.argv:
+    context.load_cert_chain("/etc/mosquitto/certs/broker.pem", "/etc/mosquitto/certs/broker.key")
 with context.wrap_socket(socket.create_connection(("localhost", 8883)), server_hostname="localhost") as link:
     link.sendall(b"\\x10\\x0d\\0\\4MQTT\\4\\2\\0\\x3c\\0\\1x")
-    print("answered", link.recv(4))
+    print("answered", link.recv(4).hex())
 """
 
 
@@ -100,17 +102,17 @@ def test_the_brokers_image_takes_nobody_without_a_certificate(root: Root) -> Non
         path.chmod(0o644)
     with root.path("/tmp/started.log").open("wb") as log:
         process = subprocess.Popen(root.entered(command, user), stdout=log, stderr=log, env=ENVIRONMENT)
-    said = ""
 
-    def answered() -> bool:
-        nonlocal said
+    def said(*words: str) -> str:
         assert process.poll() is None, root.path("/tmp/started.log").read_text()
-        said = root.run("python3", "-c", ASK, good=False)
-        return "ConnectionRefusedError" not in said
+        return root.run("python3", "-c", ASK, *words, good=False)
 
     try:
-        wait_until(answered, "the broker's port", every_s=0.2)
+        wait_until(lambda: "ConnectionRefusedError" not in said(), "the broker's port", every_s=0.2)
+        without, with_one = said(), said("certificate")
     finally:
         process.terminate()
         process.wait()
-    assert "CERTIFICATE_REQUIRED" in said, said
+    assert "answered 20020000" not in without
+    assert "answered 20020000" in with_one, with_one  # CONNACK, accepted
+    assert "peer did not return a certificate" in root.path("/tmp/started.log").read_text()
