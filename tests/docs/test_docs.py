@@ -337,7 +337,7 @@ def finding_codes() -> set[str]:
 
 HEADINGS = {
     "en": ("The statement", "Reasons, and what to do", "Why is it this number?"),
-    "zh-CN": ("结算单", "原因与对策", "为什么是这个数?"),
+    "zh-CN": ("结算单", "原因与对策", "为什么是这个数？"),
 }
 
 
