@@ -44,29 +44,31 @@ class Words:
     keys_intro: str
     key_heads: str
     kinds: dict[str, str]
+    meanings: dict[str, str]
 
 
 ENGLISH: Final = Words(
     "", "[中文]({}.zh-CN.md)", "All verbs",
     "Generated from the program (`python -m docs.make_reference`); `--help` after a verb says the same on the terminal."
     " Exit codes: 0 good, 1 something was found or refused, 2 the command line is wrong.",
-    "Usage", "| argument or option | meaning | default |", "needed",
+    "Usage: ", "| argument or option | meaning | default |", "needed",
     "Every key of agent.toml and center.toml",
     "Generated from the models that check the files (`python -m docs.make_reference`); what a key means is the sentence"
     " of the samples [config/agent.toml](../config/agent.toml) and [config/center.toml](../config/center.toml)."
     " An unknown key is refused, with the nearest known one named.",
-    "| key | kind and limits | default | meaning |", {},
+    "| key | kind and limits | default | meaning |", {}, {},
 )  # fmt: skip
 CHINESE: Final = Words(
     ".zh-CN", "[English]({}.md)", "全部命令",
-    "由程序生成(`python -m docs.make_reference`);终端上在命令后加 `--help` 给出同样内容。"
-    "退出码:0 正常,1 有发现或被拒绝,2 命令行有误。",
-    "用法", "| 参数或选项 | 含义 | 默认值 |", "必填",
+    "由程序生成（`python -m docs.make_reference`）；终端上在命令后加 `--help` 给出同样内容。"
+    "退出码：0 正常，1 有发现或被拒绝，2 命令行有误。",
+    "用法：", "| 参数或选项 | 含义 | 默认值 |", "必填",
     "agent.toml 和 center.toml 的全部键",
-    "由检查文件的模型生成(`python -m docs.make_reference`);含义即样例 [config/agent.toml](../config/agent.toml) 和"
-    " [config/center.toml](../config/center.toml) 中的原文。未知的键会被拒绝,并指出最接近的键。",
+    "由检查文件的模型生成（`python -m docs.make_reference`）；含义与样例 [config/agent.toml](../config/agent.toml) 和"
+    " [config/center.toml](../config/center.toml) 中的英文说明相同。未知的键会被拒绝，并指出最接近的键。",
     "| 键 | 类型和界限 | 默认值 | 含义 |",
     {"text": "文本", "whole number": "整数", "number": "数", "true / false": "true / false"},
+    tomllib.loads((DOCS / "key_meanings.zh-CN.toml").read_text("utf-8")),
 )  # fmt: skip
 
 
@@ -86,7 +88,7 @@ def _verbs(words: Words) -> Iterator[str]:
         put_into_chinese(program)
     for path, verb in _each_verb(program, ("collector",)):
         yield from (f"## {' '.join(path)}", "", _cell(verb.help or ""), "")
-        yield f"{words.usage}: `{' '.join([*path, *(_usage(p) for p in _shown(verb))])}`"
+        yield f"{words.usage}`{' '.join([*path, *(_usage(p) for p in _shown(verb))])}`"
         yield ""
         if rows := [_row(parameter, words) for parameter in _shown(verb)]:
             yield from (words.verb_heads, "|---|---|---|", *rows, "")
@@ -183,7 +185,8 @@ def _key(name: str, section: str, field: Any, meanings: dict[str, str], words: W
     kind = kind_of(field.annotation, field.metadata)
     for english, said in words.kinds.items():
         kind = re.sub(rf"\b{english}\b", said, kind)
-    return f"| `{name}` | {_cell(kind)} | {_cell(shown)} | {_cell(meanings.get(f'{section}.{name}'.strip('.'), ''))} |"
+    meaning = meanings.get(f"{section}.{name}".strip("."), "")
+    return f"| `{name}` | {_cell(kind)} | {_cell(shown)} | {_cell(words.meanings.get(meaning, meaning))} |"
 
 
 def _toml(value: Any) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from docs.make_reference import SAMPLES, meanings_of, pages
+from docs.make_reference import CHINESE, SAMPLES, meanings_of, pages
 
 DOCS = Path(__file__).parents[2] / "docs"
 MADE = pages()
@@ -25,3 +25,12 @@ def test_every_key_has_a_meaning_in_its_sample() -> None:
     # Keys whose name says it all where their table is shown once more.
     assert {key for key, meaning in rows if not meaning.strip()} <= {"id", "plant", "port"}
     assert all(len(meanings_of(name)) > 20 for name in SAMPLES)
+
+
+def test_every_meaning_has_its_chinese_and_no_chinese_is_left_over() -> None:
+    rows = re.findall(r"^\| `\w+` \| .* \| .* \| (.+) \|$", MADE["configuration.md"], re.MULTILINE)
+    in_samples = {meaning for name in SAMPLES for meaning in meanings_of(name).values()}
+    assert {meaning.replace("&lt;", "<") for meaning in rows if meaning.strip()} <= set(CHINESE.meanings)
+    assert set(CHINESE.meanings) <= in_samples
+    # Some are names of protocols, numbers or options alone; every other says something in Chinese.
+    assert [text for text in CHINESE.meanings.values() if not re.search("[\u3001\u4e00-\u9fff]", text)] == []
