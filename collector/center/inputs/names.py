@@ -18,6 +18,12 @@ def plant_names(connection: Connection) -> Mapping[str, str]:
     return {} if data is None else _names(data)
 
 
+def named_plant(plant: str, names: Mapping[str, str]) -> str:
+    """A plant in a sentence: its name and its id, or its id alone."""
+    name = names.get(plant, "")
+    return f"{name} {plant}" if name and name != plant else plant
+
+
 @functools.lru_cache(maxsize=4)
 def _names(register: bytes) -> Mapping[str, str]:
     plants = tomllib.loads(register.decode("utf-8-sig")).get("plant", [])

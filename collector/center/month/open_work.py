@@ -6,7 +6,7 @@ A month never appears complete only because nothing was computed: without a run,
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
@@ -15,6 +15,7 @@ from sqlalchemy import Connection, func, select
 from collector.base.text import join, tr
 from collector.center.db.tables_quality import finding
 from collector.center.db.tables_receive import enrolled, unit_day
+from collector.center.inputs.names import named_plant
 from collector.center.month.input_changes import InputChange
 from collector.center.month.review_log import Review
 from collector.center.month.transitions import area_words
@@ -70,8 +71,9 @@ def open_items(
     records: LateUnits,
     missing: Collection[str],
     reviews: Collection[Review],
+    names: Mapping[str, str],
 ) -> Iterator[OpenItem]:
-    """The open items of a month, in the order of work. `missing`: kinds never delivered."""
+    """The open items of a month, in the order of work. `missing`: kinds never delivered; `names`: of plants."""
     if run is None:
         yield OpenItem("no_run", 1, None, tr("not settled yet: no run of the month"), "")
     if missing:
@@ -88,7 +90,7 @@ def open_items(
         yield OpenItem("stale", len(changes), None, text, "")
     if records.plants:
         text = tr("plants without a record on some day: {plants}; what their lines may differ by at most",
-                  plants=_some(records.plants))  # fmt: skip
+                  plants=_some(named_plant(each, names) for each in records.plants))  # fmt: skip
         mine = [line for line in lines if line.plant in records.plants]
         yield OpenItem("late_plants", len(records.plants), _spread(mine), text, "completeness")
     waiting = [line for line in lines if line.status in (LineStatus.BLOCKED, LineStatus.PENDING)]

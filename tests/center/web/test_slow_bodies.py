@@ -4,13 +4,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import socket
 from typing import Any
+from urllib.parse import urlsplit
 
+import httpx
 import pytest
 from litestar.exceptions import ClientException
 
 from collector.center.web.server.slow_bodies import give_up_slow_bodies
-from tests.patience import HANG_S
+from tests.center.web.web_browser import site
+from tests.center.web.web_world import World
+from tests.patience import HANG_S, wait_until
 
 
 def ask(messages: list[dict[str, Any]], method: str = "POST", length: str = "") -> list[Any]:
@@ -30,7 +36,12 @@ def ask(messages: list[dict[str, Any]], method: str = "POST", length: str = "") 
             given.append(await receive())
 
     async def run() -> None:
-        scope: Any = {"type": "http", "method": method, "headers": [(b"content-length", length.encode())]}
+        scope: Any = {
+            "type": "http",
+            "method": method,
+            "path": "/asks",
+            "headers": [(b"content-length", length.encode())],
+        }
         async with asyncio.timeout(HANG_S):
             await give_up_slow_bodies(read, wait_s=0.01)(scope, receive, send)
 
@@ -54,6 +65,27 @@ def test_a_body_in_time_arrives_whole(length: str) -> None:
     assert len(ask([part(True), part(True), part(False)], length=length)) == 3
 
 
-def test_a_client_that_goes_away_is_no_fault_of_ours() -> None:
+def test_a_client_that_goes_away_is_no_fault_of_ours_and_one_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(ClientException, match="broke off"):
         ask([part(True), {"type": "http.disconnect"}])
+    assert [each.getMessage() for each in caplog.records] == ["POST /asks from -: the body broke off"]
+
+
+def test_a_form_that_is_half_sent_over_a_socket_is_one_line_in_the_log(
+    worked: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    head = (
+        "POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n"
+    )
+    caplog.set_level(logging.INFO, "collector")
+
+    def lines() -> list[str]:
+        return [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING]
+
+    with site(worked) as address:
+        where = urlsplit(address)
+        with socket.create_connection((str(where.hostname), int(where.port or 0))) as connection:
+            connection.sendall(f"{head}\r\nname=a".encode())
+        wait_until(lambda: bool(lines()), "the line")
+        assert httpx.get(f"{address}/login", timeout=HANG_S).status_code == 200
+    assert lines() == ["POST /login from 127.0.0.1: the body broke off"]

@@ -16,10 +16,31 @@ from collector.center.operate.inbox.tasks import tasks_of
 from collector.center.papers.filings import make_filings
 from collector.center.runs.month_state import MonthStage
 from tests.center.made_month import DAYS, LI, MAY, PLANT_1, add_run, on, step, take_through
+from tests.center.runs.center_months import take
 from tests.center.web.web_browser import chromium, log_in, site, tab
 from tests.center.web.web_world import PEOPLE, World, world
 
 HERE = f"/months/{MAY}"
+REGISTER = """
+[[area]]
+id = "jiangsu"
+dispatch_mode = "annual_plan"
+valley_hours = []
+peak_hours = []
+
+[[plant]]
+id = "P1"
+name = "演示燃煤电厂"
+area = "jiangsu"
+revenue_basis = "on_grid"
+shares = true
+
+[[unit]]
+id = "U2"
+plant = "P1"
+kind = "coal"
+rated_mw = "660"
+"""
 
 
 @pytest.fixture
@@ -61,7 +82,8 @@ def test_each_role_is_told_what_leads_the_month_on(own: World) -> None:
     assert waiting(own, "olga") == {("effective", None)}
 
 
-def test_a_question_of_a_plant_waits_for_its_answer_and_no_other_plant_sees_it(own: World) -> None:
+def review_of_p1(own: World) -> None:
+    """A review of the disclosed month, asked on the 5th of June."""
     run = add_run(own.store)
     step(own.store, MonthStage.DISCLOSED, run, at=on(5))
     request = ReviewRequest(
@@ -69,6 +91,17 @@ def test_a_question_of_a_plant_waits_for_its_answer_and_no_other_plant_sees_it(o
         from_ms=MAY.interval.start_ms, to_ms=MAY.interval.start_ms + 7_200_000,
     )  # fmt: skip
     submit_review(own.store, request, actor=PLANT_1, now_ms=on(5), days=DAYS)
+
+
+def test_a_task_names_the_plant_by_the_register(own: World) -> None:
+    take(own.store, "register", REGISTER)
+    review_of_p1(own)
+    with own.browser("olga", "zh") as client:
+        assert "演示燃煤电厂 P1 的复核 1，2026-05" in client.get("/tasks").text
+
+
+def test_a_question_of_a_plant_waits_for_its_answer_and_no_other_plant_sees_it(own: World) -> None:
+    review_of_p1(own)
     # Received on Friday the 5th: three working days from Monday.
     assert ("answer", "2026-06-10") in waiting(own, "olga")
     assert "answer" not in {kind for name in PEOPLE if name != "olga" for kind, _ in waiting(own, name)}

@@ -7,7 +7,8 @@ of queries does not grow with the finished months.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
@@ -19,6 +20,7 @@ from collector.base.text import Text, tr, tr_in
 from collector.center.db.tables_inputs import has_statement, run
 from collector.center.db.tables_month import month_step
 from collector.center.db.tables_receive import quarantine
+from collector.center.inputs.names import named_plant, plant_names
 from collector.center.kept_words import in_words
 from collector.center.month.deadlines import Cycle, cycle_of, month_before
 from collector.center.month.questions.question_log import QuestionState, open_questions
@@ -80,12 +82,17 @@ def tasks_of(connection: Connection, actor: Actor, days: DutyDays | None, now_ms
     proposals = four_eyes.list_proposals(connection, open_only=True)
     reviews = {each.id: each for each in all_reviews(connection) if each.is_open and actor.may_see(each.plant)}
     decided = {each.subject for each in proposals}
+    names = functools.cache(lambda: plant_names(connection))
+
+    def named(plant: str) -> str:
+        return named_plant(plant, names())
+
     found = [
         *_to_decide(actor, proposals, reviews),
-        *_of_reviews(actor, reviews.values(), decided),
-        *_of_questions(connection, actor, days, now_ms),
+        *_of_reviews(actor, reviews.values(), decided, named),
+        *_of_questions(connection, actor, days, now_ms, named),
         *_of_months(connection, actor, decided, days, now_ms),
-        *_to_enrol(connection, actor),
+        *_to_enrol(connection, actor, named),
         *_to_look_at(connection, actor),
     ]
     return sorted(found, key=lambda each: (each.due or date.max, each.since_ms, each.text))
@@ -112,9 +119,11 @@ def _at(review: Review) -> str:
     return f"/months/{review.month}/reviews/{review.id}"
 
 
-def _of_reviews(actor: Actor, reviews: Iterable[Review], decided: set[str]) -> Iterator[WaitingTask]:
+def _of_reviews(
+    actor: Actor, reviews: Iterable[Review], decided: set[str], named: Callable[[str], str]
+) -> Iterator[WaitingTask]:
     for each in reviews:
-        name = tr("review {number} of {plant}, {month}", number=each.id, plant=each.plant, month=each.month)
+        name = tr("review {number} of {plant}, {month}", number=each.id, plant=named(each.plant), month=each.month)
         since = each.events[-1].at_ms if each.events else each.submitted_ms
         answers = actor.may(Permission.REVIEW_ANSWER) and f"review {each.id}" not in decided
         if each.state is ReviewState.ASKED and answers:
@@ -129,7 +138,9 @@ def _of_reviews(actor: Actor, reviews: Iterable[Review], decided: set[str]) -> I
             yield WaitingTask("rule", name, since, None, _at(each))
 
 
-def _of_questions(connection: Connection, actor: Actor, days: DutyDays | None, now_ms: int) -> Iterator[WaitingTask]:
+def _of_questions(
+    connection: Connection, actor: Actor, days: DutyDays | None, now_ms: int, named: Callable[[str], str]
+) -> Iterator[WaitingTask]:
     """Questions to answer; and for a plant, questions of a month disclosed since, which it may confirm as reviews."""
     answers, asks = actor.may(Permission.REVIEW_ANSWER), actor.may(Permission.REVIEW_SUBMIT) and not actor.local
     if not (answers or asks):
@@ -139,7 +150,7 @@ def _of_questions(connection: Connection, actor: Actor, days: DutyDays | None, n
         if not each.may_be_seen(actor):
             continue
         name = tr("question {number} of {plant}: {unit}, {day}",
-                  number=each.id, plant=each.plant, unit=each.unit, day=each.day)  # fmt: skip
+                  number=each.id, plant=named(each.plant), unit=each.unit, day=each.day)  # fmt: skip
         path = f"/months/{each.month}/questions/{each.id}"
         if answers and each.state is QuestionState.ASKED:
             yield WaitingTask("question", name, each.asked_ms, None, path)
@@ -227,14 +238,16 @@ def _step(
             yield WaitingTask("publication", str(month), since_ms, due, path)
 
 
-def _to_enrol(connection: Connection, actor: Actor) -> Iterator[WaitingTask]:
+def _to_enrol(connection: Connection, actor: Actor, named: Callable[[str], str]) -> Iterator[WaitingTask]:
     """Gateways that sign with a key that is not enrolled."""
     if not actor.may(Permission.ADMINISTER):
         return
     unknown = quarantine.c.code == "unknown_key"
     query = select(quarantine.c.plant, func.min(quarantine.c.received_ms).label("since_ms")).where(unknown)
     for row in connection.execute(query.group_by(quarantine.c.plant)):
-        yield WaitingTask("enrol", tr("a gateway of {plant}", plant=row.plant), int(row.since_ms), None, "/plants")
+        yield WaitingTask(
+            "enrol", tr("a gateway of {plant}", plant=named(row.plant)), int(row.since_ms), None, "/plants"
+        )
 
 
 def _to_look_at(connection: Connection, actor: Actor) -> Iterator[WaitingTask]:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from collector.base.errors import CollectorError, ConfigError, Missing, RuleError, StoreError
 from collector.base.text import said_by, tr, tr_in
 from collector.center.inputs.imports import current_register, is_delivered
+from collector.center.inputs.names import plant_names
 from collector.center.month.duties import DutyBoard, duties_of
 from collector.center.month.input_changes import InputChange, changes_since
 from collector.center.month.next_step import NextStep, next_step
@@ -208,6 +209,7 @@ def _open_now(ctx: Context, month: Month, run_id: int | None) -> tuple[list[Inpu
         records=ctx.read(lambda c: look_at_records(c, month, ctx.now_ms)),
         missing=[INPUT_KINDS[kind] for kind in ctx.read(_missing_kinds)],
         reviews=ctx.read(lambda c: list_reviews(c, actor=ctx.actor, month=month, open_only=True)),
+        names=ctx.read(plant_names),
     )
     return changes, [*unread, *items]
 

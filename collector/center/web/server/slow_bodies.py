@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A request's body comes in time or is given up (408): whoever sends a byte a minute keeps no place from others."""
+"""A request's body comes in time or is given up (408): whoever sends a byte a minute keeps no place from others.
+
+A request whose body breaks off or is given up is one line in the log, and no fault.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any, Final
 
 from litestar.exceptions import ClientException
@@ -13,6 +17,8 @@ from collector.center.web.guards import SAFE_METHODS
 
 WAIT_S: Final = 15.0  # for any body
 SLOWEST_BYTES_PER_S: Final = 32_000  # a large file gets the time a poor line needs
+
+logger: Final = logging.getLogger("collector.center.web")
 
 
 def give_up_slow_bodies(app: ASGIApp, *, wait_s: float = WAIT_S) -> ASGIApp:
@@ -33,8 +39,10 @@ def give_up_slow_bodies(app: ASGIApp, *, wait_s: float = WAIT_S) -> ASGIApp:
                 async with asyncio.timeout_at(until):
                     message = await receive()
             except TimeoutError as error:
+                _note(scope, "did not come in time")
                 raise ClientException("the body did not come in time", status_code=408) from error
             if message["type"] == "http.disconnect":
+                _note(scope, "broke off")
                 raise ClientException("the body broke off", status_code=400)
             whole = not message.get("more_body")
             return message
@@ -42,3 +50,8 @@ def give_up_slow_bodies(app: ASGIApp, *, wait_s: float = WAIT_S) -> ASGIApp:
         await app(scope, receive_in_time, send)
 
     return limited
+
+
+def _note(scope: Scope, what: str) -> None:
+    client = scope.get("client")
+    logger.warning("%s %s from %s: the body %s", scope.get("method"), scope["path"], client[0] if client else "-", what)
