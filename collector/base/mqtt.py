@@ -9,16 +9,19 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import aiomqtt
 from aiomqtt.exceptions import MqttConnectError
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from collector.base.config import Mqtt
 from collector.base.errors import ConfigError, Problem
 from collector.base.text import tr
 
+RECEIVE_MAXIMUM: Final = 64  # messages on their way to us that we have not acknowledged; the broker keeps the others
 _VERSION_REFUSED: Final = (1, 132)  # 3.1.1, 5: the broker does not speak this version
 
 
@@ -79,3 +82,25 @@ def read_password(settings: Mqtt, resolve: Callable[[str], Path] = Path) -> str 
         return path.read_text("utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError([Problem(str(path), 0, "mqtt.password_file", tr("can't be read"))]) from error
+
+
+def session_properties(expiry_s: int) -> Properties:
+    """The properties of an MQTT 5 CONNECT: how long the broker keeps the session, and how much it may send at once."""
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+    properties.SessionExpiryInterval = expiry_s
+    properties.ReceiveMaximum = RECEIVE_MAXIMUM
+    return properties
+
+
+def heed_receive_maximum(client: Any, properties: Any) -> None:
+    """Send no more messages at once than the broker takes unacknowledged; it ends a connection that does (code 147).
+
+    paho knows a limit of its own only, 20, which is more than some brokers take.
+
+    Args:
+        client: paho's.
+        properties: of the broker's CONNACK.
+    """
+    most = getattr(properties, "ReceiveMaximum", None)
+    if most is not None:
+        client._max_inflight_messages = min(client.max_inflight_messages, most)

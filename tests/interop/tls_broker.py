@@ -64,9 +64,11 @@ class Authority:
         (self._folder / f"{name}.pem").write_bytes(certificate.public_bytes(encoding))
 
 
-@contextmanager
-def shipped_broker(folder: Path) -> Iterator[int]:
-    """Port of a mosquitto with the shipped files; certificates of broker, center and two gateways in the folder."""
+def write_shipped(folder: Path) -> int:
+    """Write `mosquitto.conf` with the shipped files, and certificates of broker, center and two gateways.
+
+    Returns the port it names.
+    """
     authority = Authority(folder)
     for name in ("broker", "center", "gateway-1", "gateway-2"):
         authority.issue(name)
@@ -87,6 +89,13 @@ def shipped_broker(folder: Path) -> Iterator[int]:
         f"persistence true\npersistence_location {folder}/\nlog_dest stderr\ninclude_dir {folder}/conf.d\nuser root\n"
     )
     (folder / "mosquitto.conf").write_text(debian, "utf-8")
+    return port
+
+
+@contextmanager
+def shipped_broker(folder: Path) -> Iterator[int]:
+    """Port of a mosquitto with the shipped files."""
+    port = write_shipped(folder)
     assert MOSQUITTO is not None
     command = [MOSQUITTO, "-c", str(folder / "mosquitto.conf")]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:

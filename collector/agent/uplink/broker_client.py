@@ -17,11 +17,9 @@ from typing import Any, Final
 
 import aiomqtt
 from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY as CLEAN_START_FIRST_ONLY
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from collector.base.mqtt import find_protocol, read_password, tls_context
+from collector.base.mqtt import find_protocol, heed_receive_maximum, read_password, session_properties, tls_context
 from collector.points.agent_config import AgentConfig
 
 _SESSION_EXPIRY_S: Final = 7 * 86_400
@@ -45,6 +43,7 @@ class BrokerClient(aiomqtt.Client):
 
     def _on_connect(self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None) -> None:
         self.max_packet_bytes = getattr(properties, "MaximumPacketSize", None)
+        heed_receive_maximum(client, properties)
         super()._on_connect(client, userdata, flags, reason_code, properties)
 
     def _on_publish(self, client: Any, userdata: Any, mid: int, reason_code: Any, properties: Any) -> None:
@@ -96,16 +95,12 @@ class Connector:
         )
         self._protocol = None
         mqtt5 = protocol is aiomqtt.ProtocolVersion.V5
-        properties = None
-        if mqtt5:
-            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-            properties.SessionExpiryInterval = _SESSION_EXPIRY_S
         client = self._client(
             self._client_id,
             protocol,
             clean_session=None if mqtt5 else False,
             clean_start=False if mqtt5 else CLEAN_START_FIRST_ONLY,
-            properties=properties,
+            properties=session_properties(_SESSION_EXPIRY_S) if mqtt5 else None,
             max_queued_incoming_messages=_INCOMING_AT_MOST,
             will=will,
         )

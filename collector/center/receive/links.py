@@ -21,14 +21,12 @@ from typing import Any, Final, cast
 
 import aiomqtt
 from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 
 import collector.wire as wire
 from collector.base.clock import Clock
 from collector.base.config import Mqtt
 from collector.base.errors import Garbled
-from collector.base.mqtt import find_protocol, read_password, tls_context
+from collector.base.mqtt import find_protocol, heed_receive_maximum, read_password, session_properties, tls_context
 from collector.wire.spool import FolderClient
 
 CONNECT_TIMEOUT_S: Final = 10.0
@@ -44,14 +42,18 @@ class PacedClient(aiomqtt.Client):
     """Passes each message to `deliver` on arrival; reading from the connection can be paused.
 
     While reading is paused the broker can't send, keeps a queue for this connection, and drops messages beyond its
-    limit. MQTT's own means, a receive maximum and late acknowledgements, would be simpler, but Mosquitto before 2.0.16
-    keeps sending at each acknowledgement whatever is in flight (its issue 2301).
+    limit. MQTT's own means, late acknowledgements within the receive maximum that is announced, would be simpler, but
+    Mosquitto before 2.0.16 keeps sending at each acknowledgement whatever is in flight (its issue 2301).
     """
 
     def __init__(self, *args: Any, deliver: Deliver, **options: Any) -> None:
         super().__init__(*args, queue_type=cast("Any", lambda maxsize: _Handed(deliver)), **options)  # noqa: ARG005
         self.pending_calls_threshold = 1 << 30  # many acknowledgements in flight are normal: no warning
         self._is_paused = False
+
+    def _on_connect(self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None) -> None:
+        heed_receive_maximum(client, properties)
+        super()._on_connect(client, userdata, flags, reason_code, properties)
 
     def pause(self) -> None:
         """Pause reading; no effect without a connection."""
@@ -134,7 +136,7 @@ class BrokerLink:
             deliver,
             clean_session=None if five else fresh,
             clean_start=fresh if five else MQTT_CLEAN_START_FIRST_ONLY,
-            properties=_session(session_expiry_s) if five else None,
+            properties=session_properties(session_expiry_s) if five else None,
         )
 
     def _make(
@@ -160,12 +162,6 @@ class BrokerLink:
 
 def _pass_over(_: aiomqtt.Message) -> None:
     pass
-
-
-def _session(expiry_s: int) -> Properties:
-    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-    properties.SessionExpiryInterval = expiry_s
-    return properties
 
 
 # A batch not acknowledged, or refused for now, is read again after this time.
