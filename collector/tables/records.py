@@ -298,7 +298,9 @@ def _gather(
     else:
         offsets = np.cumsum([0, *(len(file.table) for file in files)])
         parts = []
-        for a, b in _within_files(starts, ends, offsets):
+        goes_on = starts[1:] == ends[:-1]  # the next unit begins where one ends, as in most files: one slice for both
+        begins, until = starts[np.append(True, ~goes_on)], ends[np.append(~goes_on, True)]
+        for a, b in _within_files(begins, until, offsets):
             at = int(np.searchsorted(offsets, a, side="right")) - 1
             parts.append(columns[at].slice(a - int(offsets[at]), b - a))
         joined = pa.concat_tables(parts, promote_options="default")

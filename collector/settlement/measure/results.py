@@ -8,7 +8,7 @@ its days), because sums are integers and facts that depend on neighbouring days 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from enum import IntEnum, IntFlag
@@ -308,17 +308,17 @@ class MonthTotals:
 
 
 class SegmentSink:
-    """Collects segments: runs of pieces of one lane with one reason, in columns."""
+    """Collects the segments of a batch: runs of pieces of one lane with one reason, in columns."""
 
     def __init__(self) -> None:
-        self._tables: list[pa.Table] = []
-        self._lanes: list[Ints] = []
+        self._axis: Axis | None = None
+        self._names: list[tuple[str, str]] = []  # service and unit of the value, of each determinant
+        self._found: list[tuple[Ints, ...]] = []  # lane, start and end on the axis, code, value, by determinant
 
     def add(self, timeline: Timeline, service: str, code: np.ndarray[tuple[int], np.dtype[np.uint8]], pieces: Ints,
             unit: str) -> None:  # fmt: skip
         """Segments of one determinant; pieces of code 0 are outside its scope."""
-        axis = timeline.axis
-        lane = timeline.lane
+        self._axis = axis = timeline.axis
         changes = code[1:] != code[:-1]
         changes[timeline.cell_start[axis.days :: axis.days] - 1] = True
         first = np.concatenate([[0], np.flatnonzero(changes) + 1])
@@ -326,34 +326,34 @@ class SegmentSink:
         value = np.add.reduceat(pieces, first)[keep]
         last = np.append(first[1:], len(code))[keep] - 1
         first = first[keep]
-        start = axis.utc_ms(timeline.start[first])
-        end = axis.utc_ms(timeline.start[last]) + timeline.length[last]
-        units = list(dict.fromkeys(x.unit for x in axis.lanes))
-        index = {name: i for i, name in enumerate(units)}
-        of_lane = np.array([index[x.unit] for x in axis.lanes], dtype=np.int32)
-        count = len(first)
-        self._lanes.append(lane[first])
-        zeros = pa.array(np.zeros(count, dtype=np.int32))
-        codes = code[first].astype(np.int32)
-        self._tables.append(
-            pa.Table.from_arrays(
-                [
-                    pa.DictionaryArray.from_arrays(pa.array(of_lane[lane[first]]), pa.array(units, pa.string())),
-                    pa.DictionaryArray.from_arrays(zeros, pa.array([service])),
-                    pa.array(start),
-                    pa.array(end),
-                    pa.DictionaryArray.from_arrays(pa.array(_CLASS_CODES[codes]), _CLASS_TEXTS),
-                    pa.DictionaryArray.from_arrays(pa.array(codes), _REASON_TEXTS),
-                    pa.array(value),
-                    pa.DictionaryArray.from_arrays(zeros, pa.array([unit])),
-                ],
-                schema=SEGMENT_SCHEMA,
-            )
-        )
+        end = timeline.start[last] + timeline.length[last]
+        self._names.append((service, unit))
+        self._found.append((timeline.lane[first], timeline.start[first], end, code[first], value))
 
     def table(self) -> pa.Table:
         """All collected segments, by lane, then service, then time."""
-        if not self._tables:
+        if self._axis is None:
             return SEGMENT_SCHEMA.empty_table()
-        order = np.argsort(np.concatenate(self._lanes), kind="stable")
-        return pa.concat_tables(self._tables).unify_dictionaries().take(pa.array(order))
+        lane = np.concatenate([found[0] for found in self._found])
+        order = np.argsort(lane, kind="stable")
+        lane, begin, end, code, value = (np.concatenate(each)[order] for each in zip(*self._found, strict=True))
+        start = self._axis.utc_ms(begin)
+        of = np.repeat(np.arange(len(self._found)), [len(found[0]) for found in self._found])[order]
+        codes = code.astype(np.int32)
+
+        def named(names: Sequence[str], place: Ints) -> pa.Array:
+            distinct = list(dict.fromkeys(names))
+            at = np.array([distinct.index(name) for name in names], dtype=np.int32)
+            return pa.DictionaryArray.from_arrays(pa.array(at[place]), pa.array(distinct, pa.string()))
+
+        columns = [
+            named([each.unit for each in self._axis.lanes], lane),
+            named([service for service, _ in self._names], of),
+            pa.array(start),
+            pa.array(start + (end - begin)),
+            pa.DictionaryArray.from_arrays(pa.array(_CLASS_CODES[codes]), _CLASS_TEXTS),
+            pa.DictionaryArray.from_arrays(pa.array(codes), _REASON_TEXTS),
+            pa.array(value),
+            named([unit for _, unit in self._names], of),
+        ]
+        return pa.Table.from_arrays(columns, schema=SEGMENT_SCHEMA)
