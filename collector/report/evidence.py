@@ -23,7 +23,7 @@ from typing import Final
 from collector.base.text import into, tr
 from collector.report import words
 from collector.report.numbers import format_amount, format_fraction, format_instant
-from collector.report.segments import UnpaidTime
+from collector.report.segments import UnpaidTime, instant_texts
 from collector.report.words import Lang, Words
 from collector.settlement.evidence import EVIDENCE
 from collector.settlement.outside_scope import OUTSIDE
@@ -236,9 +236,11 @@ def _mw(power_kw: int | None) -> str:
 
 
 def _excursions(statement: Statement) -> Iterable[Row]:
-    for row in statement.primary_frequency:
+    rows = statement.primary_frequency
+    starts, ends = instant_texts([row.start_ms for row in rows]), instant_texts([row.end_ms for row in rows])
+    for row, start, end in zip(rows, starts, ends, strict=True):
         energies = (format_fraction(value) for value in (row.actual_mwh, row.theoretical_mwh, row.ratio))
-        yield row.unit, format_instant(row.start_ms), format_instant(row.end_ms), *energies
+        yield row.unit, start, end, *energies
 
 
 def measured_tables(folder: Path, counts: Mapping[str, int]) -> dict[str, EvidenceTable]:

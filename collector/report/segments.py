@@ -191,9 +191,15 @@ def _segments_as_text(table: pa.Table) -> pa.Table:
     return pa.table(columns)
 
 
+def instant_texts(times_utc_ms: Sequence[int]) -> list[str]:
+    """Many instants as local ISO 8601 with offset, as `numbers.format_instant` has one."""
+    found: list[str] = _local_times(np.array(times_utc_ms, np.int64)).to_pylist() if times_utc_ms else []
+    return found
+
+
 def _local_times(times: Any) -> Any:
     """UTC ms as ISO 8601 with +08:00, formatted column by column from tables of days and seconds."""
-    local = times.to_numpy() + LOCAL_OFFSET_MS
+    local = np.asarray(times) + LOCAL_OFFSET_MS
     second = local // 1000  # and not np.divmod, which is several times slower
     ms, day = local - second * 1000, second // _DAY_S
     of_day = second - day * _DAY_S
