@@ -3,9 +3,10 @@
 
 DuckDB, Polars and pandas make seven sums for each unit and day of a month of 100 units; beside them stands our
 measuring of all services over the same files. libmodbus, in C, and modpoll read the same blocks of registers as our
-driver, which makes records of them. Each peer is a process in a virtual environment of its own below build/peers, made
-at its first use and kept; its version is in its name. CPU seconds and VmHWM of the process. A peer has no target. One
-that can't be had on this machine is a row that says why.
+driver, which makes records of them. c104's bare callback takes the same changed values as our driver. Each peer is a
+process in a virtual environment of its own below build/peers, made at its first use and kept; its version is in its
+name. CPU seconds and VmHWM of the process. A peer has no target. One that can't be had on this machine is a row that
+says why.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Final
 from bench.figure import Figure
 from bench.modbus import serve_blocks
 from bench.month_folder import MONTH, UNITS_PER_PLANT, write_folder, write_lake
+from bench.peers_104 import figure, measure_104
 from bench.process import ended_cpu_s
 
 PLANTS: Final = 20
@@ -33,8 +35,7 @@ TIMES: Final = 3
 MODPOLL_DEVICES: Final = 100
 # What the index or this machine does not have, or nobody has set up here yet, and why.
 SKIPPED: Final = {
-    "ThingsBoard Gateway 3.8": "its configuration for the same registers and broker is not written yet",
-    "c104's bare callback": "a station to send at a fixed rate is not written yet",
+    "ThingsBoard Gateway 3.8": "3.8.0 can be installed, but opened TLS to a plain broker and delivered nothing",
 }
 _TELL: Final = """
 import time, sys
@@ -136,7 +137,7 @@ def measure() -> list[Figure]:
         (data / "records").rename(data / "lake")
         (data / "records").mkdir()
         figures = list(_lake(data / "lake"))
-    return [*figures, *_registers(), *(_skipped(peer, why) for peer, why in SKIPPED.items())]
+    return [*figures, *_registers(), _c104(), *(_skipped(peer, why) for peer, why in SKIPPED.items())]
 
 
 def _lake(records: Path) -> Iterator[Figure]:
@@ -194,6 +195,14 @@ def _modpoll() -> Iterator[Figure]:
     theirs_us = (taken_s[MODPOLL_DEVICES + 1] - taken_s[1]) / MODPOLL_DEVICES / POINTS * 1e6
     ours_us = ours_s / BLOCKS / POINTS * 1e6
     yield _peer(f"modpoll {found}: reads and decodes, a point", theirs_us, "us", "ours makes records too", ours_us)
+
+
+def _c104() -> Figure:
+    python, found = _environment("c104", ("c104>=2.2,<3",))
+    if python is None:
+        return _skipped("c104's bare callback", found)
+    bare_us, ours_us = measure_104(python, TIMES)
+    return figure(found, statistics.median(bare_us), statistics.median(ours_us))
 
 
 def _modpoll_rows(device: int) -> str:
