@@ -22,6 +22,9 @@ from typing import Any, Final
 from bench.machine import describe
 from bench.scaling_words import CHINESE, ENGLISH, ScalingWords
 
+_FULL: Final = {",": "，", ":": "：", ";": "；", "(": "（", ")": "）"}
+_CHINESE: Final = "[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef]"
+_BESIDE_CHINESE: Final = re.compile(f"(?<={_CHINESE})[,:;()]|[,:;()](?={_CHINESE})")
 MEASURED: Final = Path(__file__).with_name("scaling.json")
 DOCS: Final = Path(__file__).parents[1] / "docs"
 
@@ -194,10 +197,19 @@ def page(words: ScalingWords, measured: Mapping[str, Any]) -> str:
     return "\n".join(out)
 
 
+def full_width(text: str) -> str:
+    """A Chinese text with the punctuation of Chinese beside Chinese characters; what stands between backticks stays."""
+    parts = text.replace("**: ", "**：").split("`")
+    for number in range(0, len(parts), 2):
+        for _ in range(3):  # a mark beside one that was just made full
+            parts[number] = _BESIDE_CHINESE.sub(lambda found: _FULL[found[0]], parts[number])
+    return "`".join(parts)
+
+
 def pages() -> dict[str, str]:
     """The pages by their names below docs/."""
     measured = json.loads(MEASURED.read_text("utf-8"))
-    return {"scaling.md": page(ENGLISH, measured), "scaling.zh-CN.md": page(CHINESE, measured)}
+    return {"scaling.md": page(ENGLISH, measured), "scaling.zh-CN.md": full_width(page(CHINESE, measured))}
 
 
 def main() -> None:
