@@ -18,7 +18,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, func, insert, select
 
 from collector.base.errors import Denied, StoreError
-from collector.base.text import join, tr
+from collector.base.text import join, tr, tr_in
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import effective, has_statement, imported, run
 from collector.center.db.tables_month import review, review_event
@@ -320,7 +320,8 @@ def bounded_text(text: str) -> str:
     kept = "".join(c for c in text.replace("\r\n", "\n").strip() if c.isprintable() or c in "\n\t")
     if len(kept) > MAX_TEXT:
         raise StoreError(
-            tr("{count} characters; at most {max_text} are kept", count=len(kept), max_text=MAX_TEXT), subject="text"
+            tr("{count} characters; at most {max_text} are kept", count=len(kept), max_text=MAX_TEXT),
+            subject=tr_in("subject", "text"),
         )
     return kept
 
@@ -328,7 +329,7 @@ def bounded_text(text: str) -> str:
 def _needed(text: str) -> str:
     kept = bounded_text(text)
     if not kept:
-        raise StoreError(tr("a text must say why"), subject="review")
+        raise StoreError(tr("a text must say why"), subject=tr_in("subject", "review"))
     return kept
 
 
@@ -344,15 +345,19 @@ def _check_request(request: ReviewRequest, month: Month) -> None:
     inside = month.interval
     if not inside.start_ms <= request.from_ms < request.to_ms <= inside.end_ms:
         raise StoreError(
-            tr("the interval must lie in {month} and end after it begins", month=month), subject="interval"
+            tr("the interval must lie in {month} and end after it begins", month=month),
+            subject=tr_in("subject", "interval"),
         )
     if request.claim_kind not in ("yuan", "quantity"):
         raise StoreError(
-            tr("expected yuan or quantity, got {claim_kind!r}", claim_kind=request.claim_kind), subject="claim"
+            tr("expected yuan or quantity, got {claim_kind!r}", claim_kind=request.claim_kind),
+            subject=tr_in("subject", "claim"),
         )
     digits = 2 if request.claim_kind == "yuan" else 6
     if not _NUMBER.match(request.claim_value) or len(request.claim_value.partition(".")[2]) > digits:
-        raise StoreError(tr("expected a number with at most {digits} decimals", digits=digits), subject="claim")
+        raise StoreError(
+            tr("expected a number with at most {digits} decimals", digits=digits), subject=tr_in("subject", "claim")
+        )
     _needed(request.text)
 
 

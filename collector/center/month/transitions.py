@@ -16,7 +16,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, insert, select
 
 from collector.base.errors import Missing, StoreError
-from collector.base.text import Text, as_data, both, join, tr
+from collector.base.text import Text, as_data, both, join, tr, tr_in
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import has_statement, run
 from collector.center.db.tables_month import filing, month_step
@@ -115,7 +115,7 @@ def find_transition(before: MonthStage, after: MonthStage) -> Transition:
     allowed = ", ".join(t.after for t in transitions_from(before))
     raise StoreError(
         tr("from {before} a month goes to {allowed}, not to {after}", before=before, allowed=allowed, after=after),
-        subject="month",
+        subject=tr_in("subject", "month"),
     )
 
 
@@ -443,6 +443,7 @@ def _bounded(text: str) -> str:
     text = text.strip()
     if len(text) > MAX_TEXT:
         raise StoreError(
-            tr("{count} characters; at most {max_text} are kept", count=len(text), max_text=MAX_TEXT), subject="text"
+            tr("{count} characters; at most {max_text} are kept", count=len(text), max_text=MAX_TEXT),
+            subject=tr_in("subject", "text"),
         )
     return text

@@ -11,7 +11,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from collector.base.errors import StoreError
-from collector.base.text import tr
+from collector.base.text import tr, tr_in
 
 MIN_PASSWORD: Final = 10
 MAX_PASSWORD: Final = 256
@@ -28,7 +28,7 @@ def hash_password(password: str) -> str:
     if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
         raise StoreError(
             tr("{min_password} to {max_password} characters", min_password=MIN_PASSWORD, max_password=MAX_PASSWORD),
-            subject="password",
+            subject=tr_in("subject", "password"),
         )
     return _hasher.hash(password)
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, insert, select, update
 
 from collector.base.errors import StoreError
-from collector.base.text import tr
+from collector.base.text import tr, tr_in
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_people import account, token
 from collector.center.people import audit
@@ -117,7 +117,8 @@ def _scope_of(names: Collection[str], role: Role) -> str:
     fitting = scopes_of(role)
     if not names or not set(names) <= set(fitting):
         raise StoreError(
-            tr("a scope is one or more of {names} (role {role})", names=", ".join(fitting), role=role), subject="scope"
+            tr("a scope is one or more of {names} (role {role})", names=", ".join(fitting), role=role),
+            subject=tr_in("subject", "scope"),
         )
     return " ".join(name for name in fitting if name in names)
 

@@ -125,4 +125,4 @@ async def _require_own_form(request: AnyRequest, caller: Caller) -> None:
         field = form.get(CSRF_FIELD, "")
         given = field if isinstance(field, str) else ""
     if not caller.csrf or not hmac.compare_digest(given.encode(), caller.csrf.encode()):
-        raise Denied(tr("the form is too old or of another site: load the page again"), subject="csrf")
+        raise Denied(tr("is too old or of another site: load the page again"), subject=tr("this form"))

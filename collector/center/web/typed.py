@@ -9,7 +9,7 @@ from typing import Annotated, Final
 from litestar.params import PathParameter
 
 from collector.base.errors import Missing, StoreError
-from collector.base.text import said_by, tr
+from collector.base.text import said_by, tr, tr_in
 from collector.model.interval import Interval, parse_day, parse_time_ms
 
 Day = Annotated[str, PathParameter(max_length=10, description="YYYY-MM-DD, local")]
@@ -45,4 +45,4 @@ def instant_typed(text: str) -> int:
     try:
         return parse_time_ms(text if text[-6:-5] in ("+", "-") or text.isdecimal() else text + _ZONE)
     except ValueError as error:
-        raise StoreError(said_by(error), subject="time") from error
+        raise StoreError(said_by(error), subject=tr_in("subject", "time")) from error

@@ -14,7 +14,7 @@ from collector.base.text import into
 from collector.center.kept_words import in_words
 from collector.center.web.render import TEMPLATES
 from tests.center.web.busy_world import Busy, busy_world
-from tests.center.web.web_world import JUNE, PEOPLE, World, world
+from tests.center.web.web_world import JUNE, PASSWORD, PEOPLE, World, world
 
 OTHERS = ["/months/1999-77", f"{JUNE}/compare?a=7&b=8"]
 WORD = r"[A-Za-z][a-z']+"
@@ -145,6 +145,26 @@ def test_no_refusal_is_told_in_english(worked: World, path: str, form: dict[str,
         answer = browser.post(path, data=form | {"csrf": worked.csrf_of(who)})
     assert answer.status_code >= 400
     assert english_in(answer.text) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "form", "who", "said"),
+    [
+        ("/asks", {"unit": "U2", "from": "x", "to": "y"}, "olga", "时间："),
+        ("/account/tokens", {"name": "", "days": "7"}, "olga", "访问令牌："),
+        ("/users", {"name": "nina", "full_name": "N", "role": "chief", "password": PASSWORD}, "admin", "角色："),
+        ("/account/password", {"current": PASSWORD, "new": "short", "again": "short"}, "olga", "密码："),
+    ],
+)
+def test_what_a_refusal_is_about_is_named_in_chinese(
+    worked: World, path: str, form: dict[str, str], who: str, said: str
+) -> None:
+    with worked.browser(who, "zh") as browser:
+        answer = browser.post(path, data=form | {"csrf": worked.csrf_of(who)})
+        unsigned = browser.post(path, data=form)
+    assert answer.status_code >= 400
+    assert said in answer.text
+    assert "此表单：已过期或来自其他网站" in unsigned.text
 
 
 def test_the_findings_of_a_refused_file_are_told_in_chinese(worked: World) -> None:

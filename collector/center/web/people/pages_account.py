@@ -11,7 +11,7 @@ from litestar.datastructures import Cookie
 from litestar.params import FromPath
 
 from collector.base.errors import Denied, StoreError
-from collector.base.text import said_by, tr
+from collector.base.text import said_by, tr, tr_in
 from collector.center.people import second_factor
 from collector.center.people.access import SCOPES, scopes_of
 from collector.center.people.accounts import set_password
@@ -121,7 +121,7 @@ def token_action(ctx: Ctx) -> Page:
         days = ctx.number("days")
         purpose = ctx.form.get("name", "")
         if not purpose:
-            raise StoreError(tr("say what it is for"), subject="token")
+            raise StoreError(tr("say what it is for"), subject=tr_in("subject", "token"))
         mine, scope = ctx.actor.name, [name for name in SCOPES if ctx.form.get(f"scope_{name}")]
         secret = ctx.write(
             lambda c: create_token(

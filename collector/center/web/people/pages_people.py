@@ -9,7 +9,7 @@ from typing import Final
 from litestar.params import FromPath
 
 from collector.base.errors import Denied, StoreError
-from collector.base.text import said_by, tr
+from collector.base.text import said_by, tr, tr_in
 from collector.center.people import accounts, second_factor
 from collector.center.people.access import Permission, Role
 from collector.center.people.passwords import hash_password
@@ -92,7 +92,7 @@ def _role(form: Mapping[str, str]) -> Role:
     try:
         return Role(form.get("role", ""))
     except ValueError as error:
-        raise StoreError(tr("choose a role"), subject="role") from error
+        raise StoreError(tr("choose a role"), subject=tr_in("subject", "role")) from error
 
 
 def _page(ctx: Context, *, status: int = 200, refused: str = "", typed: Mapping[str, str] | None = None) -> Page:

@@ -19,6 +19,7 @@ from collector.center.quality.substitution import (
     propose_substitution,
     propose_withdrawal,
 )
+from collector.center.receive.keys import enrolled_units
 from collector.center.web.context import Context, Ctx, Page, own_plant
 from collector.center.web.listing import ListColumn, list_page
 from collector.center.web.render import NavEntry
@@ -29,6 +30,7 @@ from collector.model.quantity import QUANTITIES
 
 NAVIGATION: Final = (NavEntry(tr("Substitutions"), "/substitutions", Permission.SEE_OWN),)
 
+_PROPOSES: Final = Permission.PREPARE
 _COLUMNS: Final = (
     ListColumn("id", tr("No."), "n"),
     ListColumn("plant", tr("Plant"), "plant", choose=True),
@@ -55,14 +57,14 @@ def substitutions_page(ctx: Ctx) -> Page | Response[bytes]:
     return _page(ctx, typed={**ctx.request.query_params})
 
 
-@action("/substitutions", Permission.PREPARE)
+@action("/substitutions", _PROPOSES)
 def propose_action(ctx: Ctx) -> Page | Response[bytes]:
     """Propose a substitution; what was typed stays where it is refused."""
     form = ctx.form
     try:
         start, end = (instant_typed(form.get(name, "")) for name in ("from", "to"))
         if start >= end:
-            raise StoreError(tr("the end lies after the start"), subject="time")
+            raise StoreError(tr("the end lies after the start"), subject=tr_in("subject", "time"))
         fill_s = ctx.number_or_none("fill_s")
         ctx.write(
             lambda c: propose_substitution(
@@ -104,9 +106,10 @@ def withdrawal_action(ctx: Ctx, number: FromPath[int]) -> Page:
 def _page(ctx: Context, *, typed: Mapping[str, str], status: int = 200, refused: str = "") -> Page | Response[bytes]:
     rows = ctx.read(lambda c: list_substitutions(c, plant=own_plant(ctx)))[::-1]
     quantities = [(q.name, q.zh if ctx.language == "zh" else q.name) for q in QUANTITIES]
+    units = sorted(u for each in ctx.read(enrolled_units).values() for u in each) if ctx.actor.may(_PROPOSES) else []
     return list_page(
         ctx, "substitutions.html", _COLUMNS, rows, name="substitutions",
-        status=status, typed=typed, refused=refused, quantities=quantities,
+        status=status, typed=typed, refused=refused, quantities=quantities, units=units,
     )  # fmt: skip
 
 

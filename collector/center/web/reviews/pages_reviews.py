@@ -109,7 +109,7 @@ def ask_action(ctx: Ctx, month: FromPath[str]) -> Page:
     for name, data in files:  # before anything is asked: a refused file leaves no half of it
         check_attachment(name, data)
     if len(files) > MAX_FILES:
-        raise StoreError(tr("at most {count} files", count=MAX_FILES), subject="file")
+        raise StoreError(tr("at most {count} files", count=MAX_FILES), subject=tr_in("subject", "file"))
     request = ReviewRequest(
         run_id=ctx.number("run"),
         unit=form.get("unit", ""),
