@@ -93,10 +93,11 @@ bundle: .venv.stamp  ## dist/collector-*.tar.gz: wheels with hashes and an insta
 	for side in $(SIDES); do packages/build_bundle.sh $$side dist || exit 1; done
 
 # Debian's Python for the other processor, unpacked and not configured: qemu-user runs the program in it.
+# base-files: from Debian 13 on /lib is its link.
 OTHER_ROOT := build/$(SUITE)-$(OTHER_ARCH)-extracted.tar
 $(OTHER_ROOT):
 	@mkdir -p build
-	mmdebstrap --quiet --variant=extract --architectures=$(OTHER_ARCH) --include=python3,python3-venv,libstdc++6,zlib1g $(SUITE) $(@:.tar=.part.tar)
+	mmdebstrap --quiet --variant=extract --architectures=$(OTHER_ARCH) --include=base-files,python3,python3-venv,libstdc++6,zlib1g $(SUITE) $(@:.tar=.part.tar)
 	mv $(@:.tar=.part.tar) $@
 
 # What CI has no time for; it takes minutes, and mosquitto is fetched. 0.1.0 is the commit that was delivered first.
