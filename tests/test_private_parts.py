@@ -42,6 +42,8 @@ def in_use() -> set[tuple[str, str]]:
         place, tree = path.relative_to(ROOT).as_posix(), ast.parse(path.read_text("utf-8"))
         ours = DOCUMENTED.union(defined(tree), inherited(name))
         for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module and not node.module.startswith("collector"):
+                found |= {(place, part) for part in node.module.split(".") if re.fullmatch(r"_[^_].*", part)}
             if not isinstance(node, ast.Attribute):
                 continue
             if node.attr.startswith("_") and not node.attr.startswith("__") and node.attr not in ours:
@@ -59,9 +61,7 @@ def defined(tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             yield node.name
-        elif (
-            isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and ast.unparse(node.value) != "client"
-        ):
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and ast.unparse(node.value) == "self":
             yield node.attr
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             yield node.id
