@@ -91,7 +91,7 @@ class ExchangeLine(Generic[F]):
             return False
         self.drop()
         ear = self._ear = _Ear(self._reader())
-        await open_line(ear, self._serial or (self._host, self._port), timeout_s, self.name)
+        ear.transport = await open_line(ear, self._serial or (self._host, self._port), timeout_s, self.name)
         return True
 
     def drop(self) -> None:

@@ -86,8 +86,10 @@ class SerialLine:
 
 async def open_line(
     protocol: asyncio.Protocol, place: SerialLine | tuple[str, int], timeout_s: float, name: str
-) -> None:
+) -> asyncio.Transport:
     """Connect a protocol with a serial line, or with a serial server (host, port). `name`: of the line, in errors.
+
+    Returns the transport, which the protocol was told already, unless it failed just then: the loop only logs that.
 
     Raises:
         Silent: the serial server does not answer, or the serial line can't be opened.
@@ -95,9 +97,8 @@ async def open_line(
     try:
         async with asyncio.timeout(timeout_s):
             if isinstance(place, tuple):
-                await asyncio.get_running_loop().create_connection(lambda: protocol, *place)
-            else:
-                await place.connect(lambda: protocol)
+                return (await asyncio.get_running_loop().create_connection(lambda: protocol, *place))[0]
+            return (await place.connect(lambda: protocol))[0]
     except TimeoutError as error:
         raise Silent(tr("no connection within {timeout_s} s", timeout_s=timeout_s), subject=name) from error
     except OSError as error:

@@ -130,7 +130,7 @@ class LinkLine:
         if self._secondary is not None:
             self._secondary.forget()
         ear = self._ear = _Ear(LinkReader(self._octets), self._secondary)
-        await open_line(ear, self._serial or (self._host, self._port), timeout_s, self.name)
+        ear.transport = await open_line(ear, self._serial or (self._host, self._port), timeout_s, self.name)
         return True
 
     def drop(self) -> None:
