@@ -385,12 +385,30 @@ class Sealer:
             if reason != lost_ranges.RESEALED:
                 lost_ranges.untell(self._ledger, stream, sequence)
         span = (first_ms, first_ms) if reason == lost_ranges.RESEALED else (first_ms, last_ms + 1)
+        if reason == lost_ranges.UNREADABLE:
+            span = self._between_neighbours(stream, sequence, span)
         units = "" if reason == lost_ranges.RESEALED else units
         lost_ranges.add(
             self._ledger, stream, (sequence, sequence), span, units, reason, due=reason != lost_ranges.NOT_KEPT
         )
         for gap in carried:
             self._carry(stream, sequence, gap)
+
+    def _between_neighbours(self, stream: int, sequence: int, span: tuple[int, int]) -> tuple[int, int]:
+        """The span of an unreadable batch, or all time between the batches around it where its row can't be right.
+
+        No checksum covers the times of a row, and what spoilt the payload may have spoilt them too.
+        """
+        row = self._ledger.db.execute(
+            "SELECT"
+            " (SELECT last_ms + 1 FROM batches WHERE stream = ?1 AND sequence < ?2 ORDER BY sequence DESC LIMIT 1),"
+            " (SELECT first_ms FROM batches WHERE stream = ?1 AND sequence > ?2 ORDER BY sequence LIMIT 1)",
+            (stream, sequence),
+        ).fetchone()
+        low, high = row[0] or 0, row[1] or self.now_ms + 1
+        if low <= span[0] <= span[1] <= high:
+            return span
+        return min(low, high), max(low, high)
 
     def _plain_gaps(self, number: int) -> list[GapRecord]:
         """The agent's own gaps inside a batch that is removed: they must be kept."""

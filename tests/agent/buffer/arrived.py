@@ -29,7 +29,7 @@ class Center:
         """Everything that is pending, acknowledged as it comes; what says of gaps that came of it too."""
         for _ in range(4):
             for plant in buffer.plants:
-                for outgoing in pending(buffer, plant):
+                for outgoing in [*pending(buffer, plant), *put_off(buffer, plant)]:
                     sequence = outgoing.position.sequence
                     refused = () if self.receive(outgoing) else ((sequence, "epoch_conflict"),)
                     ack(buffer, outgoing.epoch, plant=plant, also=((sequence, sequence),), refused=refused)
@@ -45,6 +45,15 @@ class Center:
             self.records.update((r.unit, r.era, r.time_utc_ms) for r in batch.records)
             self.gaps += batch.gaps
         return self.payloads.setdefault(name, outgoing.payload) == outgoing.payload
+
+
+def put_off(buffer: Buffer, plant: str) -> list[Outgoing]:
+    """What a center once put off, which is offered again in a lane of its own."""
+    found, position = [], None
+    while (position := buffer.next_put_off(plant, position, None)) is not None:
+        if (outgoing := buffer.read(position)) is not None:
+            found.append(outgoing)
+    return found
 
 
 def live(path: Path, center: Center, now_s: int) -> str:

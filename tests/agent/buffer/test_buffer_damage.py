@@ -381,3 +381,17 @@ def test_where_not_even_salvage_works_the_agent_starts_and_names_the_whole_epoch
         buffer.seal_all()
         assert [(g.epoch, g.reason) for g in gaps(pending(buffer))] == [(epoch, "unreadable")]
     assert list(tmp_path.glob("b.damaged-*"))
+
+
+@pytest.mark.parametrize("column", ["first_ms", "last_ms"])
+def test_a_lost_batch_whose_times_are_spoilt_too_is_named_by_the_batches_around_it(tmp_path: Path, column: str) -> None:
+    fill(tmp_path / "b")
+    with closing(sqlite3.connect(tmp_path / "b")) as db, db:
+        db.execute(f"UPDATE batches SET payload = x'00', {column} = {column} + (1 << 38) WHERE sequence = 60")
+    with closing(open_buffer(tmp_path / "b", now_utc_ms=T0 + 1_000_000)) as buffer:
+        for batch in pending(buffer):
+            ack(buffer, batch.epoch, 0, also=((batch.position.sequence, batch.position.sequence),))
+        buffer.seal_all()
+        (named,) = [gap for gap in gaps(pending(buffer)) if gap.from_seq == 60]
+    # Batch n holds second n.
+    assert (named.from_ms, named.to_ms) == (T0 + 59_001, T0 + 61_000)
