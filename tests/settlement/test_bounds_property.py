@@ -117,7 +117,7 @@ def coal_cells(rng: random.Random, state: dict[str, str], target: Decimal, day: 
 
 def with_gaps(case: Case, rng: random.Random) -> None:
     """Single cells empty here and there; for each unit a stretch without records and one of empty records."""
-    for ident in {state.id for state in case.units}:
+    for ident in sorted({state.id for state in case.units}):
         gone, empty = (
             range(a, a + rng.randrange(1, 60)) for a in (rng.randrange(DAYS * 288), rng.randrange(DAYS * 288))
         )
@@ -134,15 +134,16 @@ def with_gaps(case: Case, rng: random.Random) -> None:
         case.records = kept
 
 
-def hold(seed: int, book: Rulebook | None, held: Counter[tuple[str, bool]]) -> None:
+def hold(seed: int, book: Rulebook | None, held: Counter[tuple[str, bool]], gaps: int | None = None) -> None:
     """One month: each line lies between its bounds, and one without bounds is what it truly came to.
 
-    `held`: counts the lines with bounds by service, and whether own fault is among their time.
+    `held`: counts the lines with bounds by service, and whether own fault is among their time. `gaps`: the seed of what
+    is taken out; by default it goes on with that of the month.
     """
     rng = random.Random(seed)
     case = full_month(rng)
     truth = {(line.unit, line.service): line.amount_yuan for line in case.settle(book).lines}
-    with_gaps(case, rng)
+    with_gaps(case, rng if gaps is None else random.Random(gaps))
     statement = case.settle(book)
     faulty = {(row.unit, row.service) for row in statement.determinants if row.own_fault_ms}
     for line in statement.lines:
@@ -180,3 +181,10 @@ def test_the_bounds_hold_by_every_other_choice_of_a_reading(reading: str, choice
     for seed in range(FIRST, FIRST + max(2, MONTHS // 20)):
         hold(seed, adopting(reading, choice), held)
     assert held
+
+
+@pytest.mark.parametrize(("seed", "gaps"), [(0, 1000), (1, 1003), (2, 1002), (3, 1039)])
+def test_a_mean_that_lacks_a_value_in_time_that_is_not_paid_anyway_shakes_its_quarter_hour(
+    seed: int, gaps: int
+) -> None:
+    hold(seed, adopting("I-05", "quarter_hour_mean"), Counter(), gaps)

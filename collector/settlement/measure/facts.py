@@ -428,14 +428,15 @@ class Facts:
             most = self.timeline.add_by_cell(pieces, length if best is None else length * best(pieces))
             self.results.put(tally.service, "best", most)
 
-    def put_shaken(self, tally: Tally, pieces: Ints, most: Ints) -> None:
+    def put_shaken(self, tally: Tally, pieces: Ints, most: Ints, unknown: Bools) -> None:
         """Write the bounds where the mean of a quarter hour counts that is missing in part (I-05, I-09).
 
         With another mean any of its time may count, or none. `pieces`: what was counted, integrated; `most`: the
-        largest integrand of each piece.
+        largest integrand of each piece; `unknown`: the pieces that a mean may lack, whether or not they would be paid
+        (a ramp that is not paid is in the mean of its quarter hour).
         """
         first = self.timeline.quarter_start
-        some = np.logical_or.reduceat(tally.missing, first)
+        some = np.logical_or.reduceat(tally.missing | unknown, first)
         shaken = tally.within & np.repeat(some, np.diff(first, append=len(self.timeline)))
         shaken = shaken if tally.own is None else shaken & ~tally.own
         gain = self.timeline.length * most - pieces

@@ -108,7 +108,8 @@ def measure(facts: Facts) -> np.ndarray[tuple[int], np.dtype[np.bool_]] | None:
     if gated is power:
         facts.put_best(tally, lambda pieces: _best_kw(facts, judged, counted_from.values, groups)[pieces])
     else:
-        facts.put_shaken(tally, energy, _best_kw(facts, judged, counted_from.values, groups))
+        unknown = ~facts.on.false & ~(facts.on.true & power.valid)
+        facts.put_shaken(tally, energy, _best_kw(facts, judged, counted_from.values, groups), unknown)
     facts.trace(tally, energy, "MWh")
     put(facts, tally, shown, energy)
     return tally.counted

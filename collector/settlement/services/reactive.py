@@ -39,6 +39,8 @@ def measure(facts: Facts) -> None:
     by_means = facts.policy.adopts("I-09", "quarter_hour_mean")
     if by_means:
         running = scope & facts.on.true & facts.condenser.false
+        known = running & power.valid & reactive.valid & voltage.valid
+        unknown = scope & ~facts.on.false & ~facts.condenser.true & ~known
         power, reactive, voltage = (facts.quarter_mean(v, running) for v in (power, reactive, voltage))
     in_band = _in_band(facts, voltage)
     for service in (LAG, LEAD):
@@ -55,7 +57,7 @@ def measure(facts: Facts) -> None:
         facts.finish(tally, excess.values, "Mvarh", best=partial(_best_kvar, facts, service, supplied, excess))
         if by_means:
             counted = facts.timeline.length * excess.values * tally.counted
-            facts.put_shaken(tally, counted, _most_kvar(facts, service, supplied))
+            facts.put_shaken(tally, counted, _most_kvar(facts, service, supplied), unknown)
 
 
 def _best_kvar(facts: Facts, service: str, supplied: Values, excess: Values, pieces: Ints) -> Ints:
