@@ -19,11 +19,9 @@ from playwright.sync_api import Browser, Page
 
 from collector.center.people.second_factor import STEP_MS
 from collector.center.people.sessions import IDLE_MS
-from collector.center.web.app import GROUPS
-from collector.center.web.routes import API
 from tests.center.web.busy_world import Busy, busy_world
 from tests.center.web.web_browser import chromium, log_in, site, tab
-from tests.center.web.web_world import PASSWORD, PEOPLE, code_of
+from tests.center.web.web_world import PASSWORD, PEOPLE, code_of, unseen_pages
 
 WIDTHS: Final = (480, 1280, 1920)  # a phone, a notebook, a screen on a desk; pixels
 FULL: Final = bool(os.environ.get("BROWSER"))
@@ -88,25 +86,11 @@ def pages_of(busy: Busy, page: Page) -> Iterator[str]:
 
 def test_every_route_is_a_page_that_is_looked_at_or_says_why_not(busy: Busy) -> None:
     """Looked at by one of those who look also in CI."""
-    declared = {
-        path
-        for group in GROUPS
-        for route in group.ROUTES
-        if "GET" in route.http_methods
-        for path in route.paths
-        if not path.startswith(API)
-    }
     shown = {"/login"}  # by nobody who is logged in: below
     for who in ("olga", "petra", "admin"):
         with busy.world.browser(who) as browser:
-            shown |= {
-                each.partition("?")[0]
-                for each in busy.pages()
-                if "/files/" not in each and browser.get(each).status_code == 200
-            }
-    patterns = {path: re.compile(re.sub(r"\{[^}]*\}", "[^/]+", path)) for path in declared}
-    unseen = {path for path, pattern in patterns.items() if not any(pattern.fullmatch(each) for each in shown)}
-    assert unseen == set(NO_PAGES)
+            shown |= {each for each in busy.pages() if "/files/" not in each and browser.get(each).status_code == 200}
+    assert unseen_pages(shown) == set(NO_PAGES)
 
 
 def faults(page: Page) -> list[str]:

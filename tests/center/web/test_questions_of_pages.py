@@ -16,12 +16,10 @@ from sqlalchemy.engine import Engine
 from collector.center.inputs.imports import current_register
 from collector.center.lake.seal import enrol
 from collector.center.runs.settle_month import settle_month
-from collector.center.web.app import GROUPS
-from collector.center.web.routes import API
 from collector.model.interval import Month
 from tests.center.runs.center_months import RULES, take
 from tests.center.web.conftest import june_world
-from tests.center.web.web_world import OTHER_PAGES, PEOPLE, World, pages_of_month
+from tests.center.web.web_world import OTHER_PAGES, PEOPLE, World, pages_of_month, unseen_pages
 
 MOST = 50  # a fifth of them hold rows that decide against their seals, each once a page
 UNITS, PLANTS = 60, 12
@@ -70,19 +68,8 @@ def test_no_page_asks_the_store_more_often_than_this(worked: World, who: str) ->
 
 
 def test_every_page_is_among_those_that_are_counted(worked: World) -> None:
-    declared = {
-        path
-        for group in GROUPS
-        for route in group.ROUTES
-        if "GET" in route.http_methods
-        for path in route.paths
-        if not path.startswith(API) and not NO_PAGES.fullmatch(path)
-    }
-    shown = [address.partition("?")[0] for address in (*pages_of_month(worked), *OTHER_PAGES)]
-    unseen = {
-        path for path in declared if not any(re.fullmatch(re.sub(r"\{[^}]*\}", "[^/]+", path), each) for each in shown)
-    }
-    assert unseen == set()
+    unseen = unseen_pages((*pages_of_month(worked), *OTHER_PAGES))
+    assert [path for path in unseen if not NO_PAGES.fullmatch(path)] == []
 
 
 def test_more_units_are_no_more_questions(worked: World, tmp_path: Path) -> None:

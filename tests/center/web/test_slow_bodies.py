@@ -19,7 +19,7 @@ from tests.center.web.web_world import World
 from tests.patience import HANG_S, wait_until
 
 
-def ask(messages: list[dict[str, Any]], method: str = "POST", length: str = "") -> list[Any]:
+def ask(messages: list[dict[str, Any]], method: str = "POST", length: str = "", path: str = "/asks") -> list[Any]:
     """What an application that reads to the end is given; after the messages nothing comes any more."""
     given: list[Any] = []
 
@@ -39,7 +39,7 @@ def ask(messages: list[dict[str, Any]], method: str = "POST", length: str = "") 
         scope: Any = {
             "type": "http",
             "method": method,
-            "path": "/asks",
+            "path": path,
             "headers": [(b"content-length", length.encode())],
         }
         async with asyncio.timeout(HANG_S):
@@ -68,7 +68,12 @@ def test_a_body_in_time_arrives_whole(length: str) -> None:
 def test_a_client_that_goes_away_is_no_fault_of_ours_and_one_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(ClientException, match="broke off"):
         ask([part(True), {"type": "http.disconnect"}])
-    assert [each.getMessage() for each in caplog.records] == ["POST /asks from -: the body broke off"]
+    with pytest.raises(ClientException, match="broke off"):
+        ask([{"type": "http.disconnect"}], path="/asks\n2026-12-01 all is well")
+    assert [each.getMessage() for each in caplog.records] == [
+        "POST /asks from -: the body broke off",
+        "POST /asks%0A2026-12-01%20all%20is%20well from -: the body broke off",
+    ]
 
 
 def test_a_form_that_is_half_sent_over_a_socket_is_one_line_in_the_log(

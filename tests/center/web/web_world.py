@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +22,7 @@ from collector.center.people.passwords import hash_password
 from collector.center.people.second_factor import STEP_MS, one_time_code
 from collector.center.runs.stored_run import open_run
 from collector.center.settings import CenterSettings, PlantSettings, Web
-from collector.center.web.app import build_app
+from collector.center.web.app import GROUPS, build_app
 from collector.center.web.guards import Needs
 from collector.center.web.routes import API, needs_of
 from collector.center.web.session import SESSION_COOKIE, csrf_of
@@ -167,6 +167,20 @@ def routes_of(app: Litestar) -> Iterator[Route]:
                 names = frozenset(re.findall(r"\{(\w+)", route.path))
                 options = frozenset(name for name, given in handler.opt.items() if given is True)
                 yield Route(str(method), path, needs_of(handler), names, options)
+
+
+def unseen_pages(shown: Iterable[str]) -> set[str]:
+    """The paths of pages, as routes name them, that no address in `shown` is of."""
+    patterns = {
+        path: re.compile(re.sub(r"\{[^}]*\}", "[^/]+", path))
+        for group in GROUPS
+        for route in group.ROUTES
+        if "GET" in route.http_methods
+        for path in route.paths
+        if not path.startswith(API)
+    }
+    seen = {address.partition("?")[0] for address in shown}
+    return {path for path, pattern in patterns.items() if not any(map(pattern.fullmatch, seen))}
 
 
 def _sample(found: re.Match[str]) -> str:

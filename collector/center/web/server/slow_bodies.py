@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from typing import Any, Final
+from urllib.parse import quote
 
 from litestar.exceptions import ClientException
 from litestar.types import ASGIApp, Receive, Scope, Send
@@ -54,4 +55,5 @@ def give_up_slow_bodies(app: ASGIApp, *, wait_s: float = WAIT_S) -> ASGIApp:
 
 def _note(scope: Scope, what: str) -> None:
     client = scope.get("client")
-    logger.warning("%s %s from %s: the body %s", scope.get("method"), scope["path"], client[0] if client else "-", what)
+    path = quote(scope["path"])  # it comes decoded: a line feed in it must not begin a line of the log
+    logger.warning("%s %s from %s: the body %s", scope.get("method"), path, client[0] if client else "-", what)
