@@ -25,6 +25,10 @@ ROOT_PANELS: Final[Panels] = {
     },
     "Dispatch side · 主站": {"center": "center.commands"},
 }  # fmt: skip
+AGENT_PANELS: Final[Panels] = {
+    "Set up · 投运前": _in("agent.set_up", "check", "read", "keygen"),
+    "At work · 运行": {"run": "agent.run", **_in("agent.operate", "status", "watch", "doctor", "capacity")},
+}
 CENTER_PANELS: Final[Panels] = {
     "Every day · 日常": {
         **_in("center.operate", "run", "status"), **_in("center.quality", "doctor", "alarms"),

@@ -18,12 +18,15 @@ from typer.testing import CliRunner
 from collector.center.operate.status import CenterStatus, GatewayStatus, UnitStatus
 from collector.cli.center.operate import _print_status
 from collector.cli.main import app
-from collector.cli.panels import CENTER_PANELS, ROOT_PANELS
+from collector.cli.panels import AGENT_PANELS, CENTER_PANELS, ROOT_PANELS
 from collector.model.interval import Month
 from tests.patience import HANG_S
 
 
-@pytest.mark.parametrize(("words", "panels"), [((), ROOT_PANELS), (("center",), CENTER_PANELS)])
+@pytest.mark.parametrize(
+    ("words", "panels"),
+    [((), ROOT_PANELS), (("agent",), AGENT_PANELS), (("center",), CENTER_PANELS)],
+)
 def test_every_verb_stands_in_one_panel_in_the_order_of_the_work(words: tuple[str, ...], panels: Any) -> None:
     command: Any = get_command(app)
     for word in words:
