@@ -108,7 +108,7 @@ def codes(table: str) -> list[str]:
 def find_command(words: list[str]) -> tuple[Any, list[str]]:
     """The verb that words lead to, and what is left of them; fails on an unknown verb."""
     command: Any = get_command(app)
-    while hasattr(command, "commands") and words:
+    while hasattr(command, "commands") and words and not words[0].startswith("--"):
         assert words[0] in command.commands, f"no verb {words[0]!r}; there are {sorted(command.commands)}"
         command, words = command.commands[words[0]], words[1:]
     return command, words
@@ -164,7 +164,7 @@ def test_every_command_in_running_text_exists(page: Path) -> None:
         elif not (words[0] in groups and len(words) > 1):
             continue
         found, rest = find_command(words)
-        known = {option for parameter in found.params for option in parameter.opts}
+        known = {option for parameter in found.params for option in parameter.opts} | {"--help"}
         assert {word for word in rest if word.startswith("--")} <= known, code
 
 
