@@ -79,7 +79,9 @@ def test_status_is_no_wider_than_a_console_and_whole_in_a_pipe(capsys: pytest.Ca
     last_ms = int(datetime(2026, 3, 31, 15, 59, 58, tzinfo=UTC).timestamp() * 1000)
     unit = UnitStatus(plant="nanhe", unit="coal-unit-12", last_record_ms=last_ms, received=2_678_400, known_min=44_582,
                       elapsed_min=44_640, gaps=14)  # fmt: skip
-    buffer = {"online": True, "buffer": {"pending": 12, "sealed": 44_640, "evicted": 0, "records": 2_678_400}}
+    counts = {"pending": 12, "pending_records": 534, "evicted_records": 7, "oldest_pending_ms": last_ms,
+              "used_bytes": 3_140_000, "sealed": 44_640, "handed": 0}  # fmt: skip
+    buffer = {"online": True, "buffer": counts}
     gateway = GatewayStatus(plant="nanhe", gateway="gateway-1-standby", epochs=1, batches=44_640, records=2_678_400,
                             repeats=3, missing_sequences=0, last_received_ms=last_ms, state=buffer,
                             state_received_ms=last_ms)  # fmt: skip
@@ -88,7 +90,8 @@ def test_status_is_no_wider_than_a_console_and_whole_in_a_pipe(capsys: pytest.Ca
     shown = capsys.readouterr().out
     tables = shown[: shown.index("buffers")].splitlines()
     assert max(len(line.rstrip()) for line in tables) <= 80
-    for whole in ("2026-03-31 23:59:58", "gateway-1-standby", "coal-unit-12", "99.87%", "pending 12"):
+    told = "online, waiting: 12 batches, 534 records, since 2026-03-31 23:59:58, lost: 7 records, 3.1 MB in use"
+    for whole in ("2026-03-31 23:59:58", "gateway-1-standby", "coal-unit-12", "99.87%", told):
         assert whole in shown
     assert "…" not in shown
 

@@ -14,12 +14,13 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
+from collector.base.text import join, tr
 from collector.center.db.tables_receive import agent_state, batch, covered, gap, lake_day, quarantine, stream, unit_day
 from collector.center.quality.completeness import held_minutes
 from collector.center.receive.day_index import MINUTE_MS
 from collector.center.receive.keys import enrolled_units
 from collector.center.receive.stream_state import OF_GATEWAYS
-from collector.model.interval import Interval, Month
+from collector.model.interval import Interval, Month, time_to_read
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,11 @@ class UnitStatus:
         return self.known_min / self.elapsed_min if self.elapsed_min else None
 
 
+def _printable(text: str) -> str:
+    """A sender's own words, without what would move a terminal's cursor."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)
+
+
 @dataclass(frozen=True, slots=True)
 class GatewayStatus:
     """One gateway of a plant over all its epochs. `state`: its last state message, None where none came."""
@@ -57,6 +63,23 @@ class GatewayStatus:
     last_received_ms: int | None
     state: Mapping[str, Any] | None
     state_received_ms: int | None
+
+    @property
+    def buffer_words(self) -> str:
+        """The buffer in its last state message, for people; word by word where another program than ours sent it."""
+        buffer = (self.state or {}).get("buffer")
+        if not isinstance(buffer, dict):
+            return _printable(str(buffer or ""))
+        numbers = [buffer.get(name) for name in ("pending", "pending_records", "evicted_records", "used_bytes")]
+        if not all(isinstance(number, int) for number in numbers):
+            return _printable(", ".join(f"{name} {value}" for name, value in buffer.items()))
+        pending, records, lost, used_bytes = (int(number or 0) for number in numbers)
+        said = [tr("waiting: {batches} batches, {records} records", batches=pending, records=records)]
+        if isinstance(oldest_ms := buffer.get("oldest_pending_ms"), int):
+            said.append(tr("since {time}", time=time_to_read(oldest_ms)))
+        if lost:
+            said.append(tr("lost: {records} records", records=lost))
+        return join(", ", [*said, tr("{used} MB in use", used=f"{used_bytes / 1e6:.1f}")])
 
 
 @dataclass(frozen=True, slots=True)

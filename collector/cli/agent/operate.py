@@ -242,7 +242,8 @@ def doctor(config: ConfigFile, as_json: AsJson = False) -> None:
         for finding in found:
             print(f"{say(SEVERITIES[finding.severity])}: {say(finding.subject)}: {say(finding.message)}")
             print(f"    → {say(finding.remedy)}")
-        print(say(tr("{count} findings", count=len(found)) if found else tr("nothing is wrong")))
+        count = tr("1 finding") if len(found) == 1 else tr("{count} findings", count=len(found))
+        print(say(count if found else tr("nothing is wrong")))
     if any(finding.severity == "error" for finding in found):
         raise typer.Exit(1)
 

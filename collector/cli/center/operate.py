@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from collector.base.text import said_by, tr
+from collector.base.text import join, said_by, tr
 from collector.cli.center.inputs import WhoOption
 from collector.cli.center.progress import shown_progress
 from collector.cli.center.screen import actor_of
@@ -363,7 +363,5 @@ def _buffer_words(gateway: GatewayStatus) -> str:
     if gateway.state is None:
         return say(tr("nothing reported"))
     said = gateway.state.get("online")
-    online = say(tr("online")) if said is True else say(tr("offline")) if said is False else ""
-    buffer = gateway.state.get("buffer")
-    details = [f"{k} {v}" for k, v in buffer.items()] if isinstance(buffer, dict) else [str(buffer)] if buffer else []
-    return ", ".join([*([online] if online else []), *details])
+    online = tr("online") if said is True else tr("offline") if said is False else ""
+    return say(join(", ", filter(None, (online, gateway.buffer_words))))

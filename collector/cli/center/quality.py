@@ -74,7 +74,7 @@ def findings(
         rows = store.read(lambda c: list_findings(c, month=wanted, unit=unit, include_closed=closed))
     _show(rows, as_json, _finding_line)
     if not as_json:
-        print_text("{count} findings", count=len(rows))
+        print(say(tr("1 finding") if len(rows) == 1 else tr("{count} findings", count=len(rows))))
 
 
 def alarms(

@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy import Connection
 
 from collector.base.errors import ConfigError
+from collector.base.text import into
 from collector.center.db.store import CenterStore
 from collector.center.lake.seal import enrol
-from collector.center.operate.status import CenterStatus, latest_month, read_status
+from collector.center.operate.status import CenterStatus, GatewayStatus, latest_month, read_status
 from collector.center.settings import Lake, ReceiverSettings, load_center, parse_broker, with_overrides
 from collector.model.interval import DAY_MS, Month, local_midnight_ms
 from collector.model.record import GapRecord
@@ -95,6 +96,22 @@ def test_a_gateways_will_counts_for_all_the_plants_it_names(tmp_path: Path) -> N
         assert (one.state["online"], two.state["online"]) == (False, False)
         say(store, "P2", "true", NOON + 9)
         assert [g.state and g.state["online"] for g in store.read(_status).gateways] == [False, True]
+
+
+def test_a_gateways_buffer_is_said_in_words_and_another_senders_as_it_stands() -> None:
+    def said(buffer: object) -> str:
+        gateway = GatewayStatus(plant="P1", gateway="G1", epochs=1, batches=1, records=1, repeats=0,
+                                missing_sequences=0, last_received_ms=None, state={"buffer": buffer},
+                                state_received_ms=None)  # fmt: skip
+        return gateway.buffer_words
+
+    counts = {"pending": 2, "pending_records": 30, "evicted_records": 0, "used_bytes": 73_728}
+    words = said(counts | {"oldest_pending_ms": None})
+    assert words == "waiting: 2 batches, 30 records, 0.1 MB in use"
+    assert into(words, "zh") == "待确认：2 批、30 条记录、已用 0.1 MB"
+    assert said({"queue": 7, "note": "\x1b[2Jfull"}) == "queue 7, note \ufffd[2Jfull"
+    assert said("half full\r\n") == "half full\ufffd\ufffd"
+    assert said(None) == ""
 
 
 def test_the_sample_is_valid_and_names_every_key_with_its_default() -> None:
