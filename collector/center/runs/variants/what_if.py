@@ -34,7 +34,7 @@ from collector.center.inputs.conflicts import (
     start_ms_of,
 )
 from collector.center.inputs.kinds import ALL_KINDS, KINDS, REGISTER
-from collector.center.inputs.parse import meant_by, read_rows, read_table
+from collector.center.inputs.parse import as_toml, meant_by, read_rows, read_table
 from collector.center.people.access import Actor, Permission
 from collector.center.runs.asking.handed_over import Errand
 from collector.center.runs.asking.run_queue import AskedRun, Asking, RunUnderWay, ask
@@ -43,6 +43,7 @@ from collector.center.runs.plan_file import PLAN, keep_plan
 from collector.center.runs.run_list import WHAT_IF, RunRow
 from collector.center.runs.settle_month import RULEBOOK, MadeRun, make_run, pinned_of, read_pinned_rulebook
 from collector.center.runs.stored_run import OpenedRun, open_run
+from collector.model.interval import Month
 from collector.settlement.rulebook.load import hash_of_files
 from collector.sheets.files import Delivered, read_delivered
 from collector.sheets.findings import LISTED_PER_KIND, Findings
@@ -110,11 +111,24 @@ def ask_what_if(
             [Problem(kind, 0, "", tr("expected one of {names}", names=", ".join(ALL_KINDS))) for kind in unknown]
         )
     base = open_run(store, base_run_id)
-    made_of = [f"{each.kind} {each.replace} {hashlib.sha256(each.delivered.data).hexdigest()}" for each in changes]
-    made_of.append("" if rulebook is None else hash_of_files(rulebook))
-    asking = Asking(base.month, actor, made_of, kind=WHAT_IF, note=note, base_run_id=base_run_id)
+    asking = asking_of(base.month, base_run_id, changes, rulebook, actor=actor, note=note)
     work = trying(store, base, changes, rulebook, executor=executor, then=then)
     return ask(store, asking, work, Errand(WHAT_IF, _as_data(base_run_id, changes, rulebook)))
+
+
+def asking_of(
+    month: Month,
+    base_run_id: int,
+    changes: Sequence[TableChange],
+    rulebook: Mapping[str, bytes] | None,
+    *,
+    actor: Actor,
+    note: str,
+) -> Asking:
+    """The request of a what-if run; its job recognises an equal one."""
+    made_of = [f"{each.kind} {each.replace} {hashlib.sha256(each.delivered.data).hexdigest()}" for each in changes]
+    made_of.append("" if rulebook is None else hash_of_files(rulebook))
+    return Asking(month, actor, made_of, kind=WHAT_IF, note=note, base_run_id=base_run_id)
 
 
 def _as_data(base_run_id: int, changes: Sequence[TableChange], rulebook: Mapping[str, bytes] | None) -> dict[str, Any]:
@@ -171,7 +185,7 @@ def _lay_out(
     inputs: Mapping[str, str] = base.manifest["inputs"]
     registers = [change for change in changes if change.kind == REGISTER]
     if registers:
-        register = registers[-1].delivered.data
+        register = as_toml(registers[-1].delivered).data
     else:
         register = read_verified(base.data / REGISTER_FILE, inputs[REGISTER_FILE])
     (data / REGISTER_FILE).write_bytes(register)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any, Final
 
 from litestar import Response
@@ -18,6 +19,13 @@ from collector.center.inputs.preview import Preview, preview, recognise_kinds
 from collector.center.inputs.service import deliver, deliver_tables, delivered_of, take_back
 from collector.center.inputs.under_way import AT_ONCE_BYTES, DONE, RUNNING, FileUnderWay, list_takings, taking_of
 from collector.center.people.access import Permission
+from collector.center.runs.variants.file_effect import (
+    FileEffect,
+    ask_for_effect,
+    changes_of,
+    effects_of_file,
+    months_to_try,
+)
 from collector.center.web.context import Context, Ctx, Page
 from collector.center.web.errors import ProblemOut, problems_of
 from collector.center.web.inputs.import_templates import template
@@ -27,9 +35,11 @@ from collector.center.web.month_rules import rules_of_inputs
 from collector.center.web.paging import XLSX, attachment
 from collector.center.web.render import NavEntry
 from collector.center.web.routes import action, page
-from collector.center.web.which_month import month_at_work
+from collector.center.web.which_month import month_at_work, month_named
+from collector.model.interval import Month
 from collector.sheets.efile import is_efile
 from collector.sheets.efile_words import heading_of
+from collector.sheets.files import Delivered
 
 NAVIGATION: Final = (NavEntry(tr("Imports"), "/imports", Permission.SEE_ALL),)
 
@@ -117,6 +127,7 @@ def pending_page(ctx: Ctx, token: FromPath[str], kind: OfKind = "") -> Page:
         except CollectorError as error:
             why = "" if isinstance(error, ConfigError) else said_by(error)
             refused.append((each, problems_of(error, ctx.language), why))
+    offered, effects = _effects(ctx, found, delivered)
     return ctx.page(
         "import_preview.html",
         token=token,
@@ -129,7 +140,24 @@ def pending_page(ctx: Ctx, token: FromPath[str], kind: OfKind = "") -> Page:
         kind=kind or (kinds[0] if kinds else ""),
         taken=",".join(each.kind for each in found),
         taking=taking,
+        offered=[(str(month), str(month)) for month in offered],
+        effects=effects,
+        waiting=[each.run for each in effects if each.run.is_open],
+        now_ms=ctx.now_ms,
     )
+
+
+def _effects(
+    ctx: Context, found: Sequence[Preview], delivered: Delivered
+) -> tuple[Sequence[Month], Sequence[FileEffect]]:
+    """The months a file can be tried on, its likeliest first, and its effects that were asked for."""
+    kinds, touched = [each.kind for each in found], {month for each in found for month in each.months}
+    if not changes_of(kinds, delivered):
+        return (), ()
+    months = months_to_try(ctx.store, touched)
+    likely = [month for month in months if str(month) in touched] or months[-1:]
+    effects = effects_of_file(ctx.store, kinds, delivered, months, actor=ctx.actor)
+    return [*likely[-1:], *(month for month in months if month not in likely[-1:])], effects
 
 
 @page("/imports/pending/{token:str}/marked.xlsx", Permission.IMPORT)
@@ -144,6 +172,19 @@ def marked_file(ctx: Ctx, token: FromPath[str], kind: OfKind = "") -> Response[b
     if data is None:
         raise Missing(tr("nothing of it can be marked"), subject=delivered.name)
     return attachment(data, f"{delivered.name.rpartition('.')[0]}-marked.xlsx", XLSX)
+
+
+@action("/imports/pending/{token:str}/effect", Permission.SETTLE)
+def effect_action(ctx: Ctx, token: FromPath[str]) -> Page:
+    """Settle a month as it would be with a pending file, in the background; nothing of the file is imported."""
+    ctx.actor.require(Permission.IMPORT)
+    delivered, kinds = pending_file(ctx.store, token, actor=ctx.actor), ctx.form.get("kind", "").split(",")
+    month = month_named(ctx.form.get("month", ""))
+    ctx.runs.start(partial(ask_for_effect, ctx.store, kinds, delivered, month, actor=ctx.actor))
+    path = f"/imports/pending/{token}"
+    if len(kinds) > 1:  # a file of several tables is shown whole
+        return ctx.redirect(path, notice="run_begun")
+    return ctx.redirect(path, kind=kinds[0], notice="run_begun")
 
 
 @action("/imports/pending/{token:str}", Permission.IMPORT)
@@ -238,5 +279,6 @@ def _imported(connection: Connection, number: int) -> Imported | None:
 
 
 ROUTES: Final = [
-    imports_page, upload_action, undo_action, check_action, pending_page, marked_file, take_action, template_file,
+    imports_page, upload_action, undo_action, check_action, pending_page, marked_file, effect_action, take_action,
+    template_file,
 ]  # fmt: skip
