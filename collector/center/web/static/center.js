@@ -29,6 +29,23 @@ window.addEventListener("pageshow", () => {
   for (const button of document.querySelectorAll("form[method=post] button")) button.disabled = false;
 });
 
+// A file is dropped anywhere on its form, not on the field alone: beside the field a browser would leave the page for it.
+for (const form of document.querySelectorAll("form.drop")) {
+  const field = form.querySelector("input[type=file]");
+  form.addEventListener("dragover", (event) => {
+    event.preventDefault();
+    form.classList.add("over");
+  });
+  form.addEventListener("dragleave", () => form.classList.remove("over"));
+  form.addEventListener("drop", (event) => {
+    event.preventDefault();
+    form.classList.remove("over");
+    if (event.dataTransfer.files.length !== 1) return;
+    field.files = event.dataTransfer.files;
+    form.requestSubmit();
+  });
+}
+
 // A square of a map says on hover whose it is: its row and its column.
 document.addEventListener("mouseover", (event) => {
   const link = event.target.closest(".heat td a");
