@@ -155,6 +155,7 @@ PROPOSALS: Final[Mapping[str, Text]] = {
 }
 
 TASKS: Final[Mapping[str, Text]] = KIND_WORDS
+TASK_STANDINGS: Final[Mapping[str, Text]] = {"late": tr_in("task", "late"), "today": tr("today")}
 
 REVIEW_EVENTS: Final[Mapping[str, Text]] = {
     "admitted": tr("taken although late"),

@@ -3,15 +3,18 @@
 
 What a person chose stands in the address, so that it can be shared: `sort=-amount` (- downwards), `q` (in any column),
 `is.status=paid` (one value of a column), `cols=a&cols=b` (columns shown), `cursor`. `export=csv` or `xlsx` answers with
-what is chosen as a file: every row and column of it, numbers as numbers, instants as local ISO 8601.
+what is chosen as a file: every row and column of it, numbers as numbers, instants as local ISO 8601. A page of several
+lists gives each a prefix for its names in the address: `units.sort`. A plant is found by its name too; a file has the
+names beside the ids.
 """
 
 from __future__ import annotations
 
 import csv
+import functools
 import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final
@@ -21,6 +24,7 @@ from litestar import Response
 
 from collector.base.errors import StoreError
 from collector.base.text import Text, into, tr
+from collector.center.inputs.names import named_plant, plant_names
 from collector.center.kept_words import in_words
 from collector.center.web import code_words
 from collector.center.web.context import Context, Page
@@ -31,6 +35,7 @@ from collector.report.sheets import Book, SheetColumn, plain_text
 _NUMBERS: Final = frozenset({"n", "yuan", "quantity", "percent", "digits"})
 _CHOICES: Final = 200  # values of a column that are offered to choose from
 _MINE: Final = ("sort", "q", "cols", "cursor", "export")
+_NAME_OF_PLANT: Final = tr("Name of the plant")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +45,8 @@ class ListColumn:
     `kind`: how a cell is shown and exported: text, code (as written), kept (a sentence in English that is recognised),
     time (UTC ms), day, n, digits, yuan, quantity, percent, plant, tag, or own (the page draws it; not exported).
     `words`: the table of codes its values are of. `choose`: a value can be chosen. `off`: shown only when asked for.
-    `total`: of yuan, summed up below. `href`: where a cell leads. `tags`: the look of a tag by its code.
+    `total`: of yuan, summed up below. `href`: where a cell leads. `tags`: the look of a tag by its code. `names`: those
+    of the plants of a column of plants, set when it is shown.
     """
 
     key: str
@@ -53,6 +59,7 @@ class ListColumn:
     off: bool = False
     total: bool = False
     tags: Mapping[str, str] | None = None
+    names: Callable[[], Mapping[str, str]] | None = None
 
     def of(self, row: Any) -> Any:
         """The value of a row: a code, a number, an instant."""
@@ -67,6 +74,8 @@ class ListColumn:
             return ""
         if self.words:
             return code_words.code_in_words(self.words, str(value), language)
+        if self.kind == "plant" and self.names is not None:
+            return named_plant(str(value), self.names())
         if self.kind == "time":
             return format_instant(value)
         if self.kind == "kept":
@@ -84,7 +93,8 @@ class ShownList:
     """A list as shown on a page. `choices`: the (value, words) to filter by, for each column that allows it.
 
     `others`, `kept_columns` and `kept_filters` are the parts of the address that a form must carry on; `bare` is the
-    address without them.
+    address without them. `prefix`: before each of its names in the address, empty for the only list of a page;
+    `anchor`: `#` and the place of the list on a page of several.
     """
 
     columns: Sequence[ListColumn]
@@ -104,6 +114,8 @@ class ShownList:
     bare: str
     found: Sequence[Any]
     sums: Mapping[str, Decimal]
+    prefix: str
+    anchor: str
 
 
 def list_page(
@@ -111,24 +123,33 @@ def list_page(
 ) -> Page | Response[bytes]:
     """A page with `listing` made of the rows as the address chooses, or the file of them. `name`: of the file."""
     listing = make_listing(ctx, columns, rows)
-    form = ctx.request.query_params.get("export", "")
-    if form in ("csv", "xlsx"):
-        data = _csv(ctx, listing) if form == "csv" else _xlsx(ctx, listing, name)
-        return attachment(data, f"{name}.{form}", "text/csv" if form == "csv" else XLSX)
-    return ctx.page(template, listing=listing, **values)
+    return list_file(ctx, listing, name) or ctx.page(template, listing=listing, **values)
 
 
-def make_listing(ctx: Context, columns: Sequence[ListColumn], rows: Sequence[Any]) -> ShownList:
-    """The list as the address chooses it.
+def list_file(ctx: Context, listing: ShownList, name: str) -> Response[bytes] | None:
+    """The file of a list, if the address asks for it. `name`: without the suffix."""
+    form = ctx.request.query_params.get(f"{listing.prefix}export", "")
+    if form not in ("csv", "xlsx"):
+        return None
+    data = _csv(ctx, listing) if form == "csv" else _xlsx(ctx, listing, name)
+    return attachment(data, f"{name}.{form}", "text/csv" if form == "csv" else XLSX)
+
+
+def make_listing(ctx: Context, columns: Sequence[ListColumn], rows: Sequence[Any], *, of: str = "") -> ShownList:
+    """The list as the address chooses it. `of`: names the list on a page of several.
 
     Raises:
         StoreError: it names a column that there is not.
     """
-    query, language = ctx.request.query_params, ctx.language
+    names = functools.cache(lambda: ctx.read(plant_names))
+    columns = [replace(column, names=names) if column.kind == "plant" else column for column in columns]
+    prefix, language = f"{of}." if of else "", ctx.language
+    asked = [(k.removeprefix(prefix), v) for k, v in ctx.request.query_params.multi_items() if k.startswith(prefix)]
+    query = dict(asked)
     by_key = {column.key: column for column in columns if column.kind != "own"}
     sort, q = query.get("sort", "")[:65], query.get("q", "")[:200]
     chosen = {key[3:]: value for key, value in query.items() if key.startswith("is.") and value}
-    wanted = query.getall("cols", [])
+    wanted = [value for key, value in asked if key == "cols"]
     for key in (*chosen, *wanted, *([sort.lstrip("-")] if sort else [])):
         if key not in by_key:
             raise StoreError(tr("there is no such column"), subject=key[:40])
@@ -139,7 +160,7 @@ def make_listing(ctx: Context, columns: Sequence[ListColumn], rows: Sequence[Any
     if sort:
         found = _sorted(found, by_key[sort.lstrip("-")], language, down=sort.startswith("-"))
     cursor, size = _cursor(query.get("cursor", "")), ctx.settings.web.page_rows
-    others = [(k, v) for k, v in query.multi_items() if k not in (*_MINE, "notice", "lang") and k[:3] != "is."]
+    others = _others(ctx, prefix)
     shown = [c for c in columns if (c.key in wanted if wanted and c.kind != "own" else not c.off)]
     return ShownList(
         columns=shown,
@@ -154,12 +175,21 @@ def make_listing(ctx: Context, columns: Sequence[ListColumn], rows: Sequence[Any
         chosen=chosen,
         choices={c.key: _choices(c, rows, language) for c in by_key.values() if c.choose},
         others=others,
-        kept_columns=[("cols", key) for key in wanted],
-        kept_filters=[(k, v) for k, v in query.multi_items() if k in ("sort", "q") or k[:3] == "is."],
+        kept_columns=[(f"{prefix}cols", key) for key in wanted],
+        kept_filters=[(f"{prefix}{k}", v) for k, v in asked if k in ("sort", "q") or k[:3] == "is."],
         bare=f"{ctx.request.url.path}?{urlencode(others)}" if others else ctx.request.url.path,
         found=found,
         sums={c.key: _sum(c, found) for c in shown if c.total},
+        prefix=prefix,
+        anchor=f"#{of}" if of else "",
     )
+
+
+def _others(ctx: Context, prefix: str) -> list[tuple[str, str]]:
+    """The part of the address that is not of this list: of the page, and of its other lists."""
+    mine = {f"{prefix}{name}" for name in _MINE} | {"notice", "lang"}
+    items = ctx.request.query_params.multi_items()
+    return [(k, v) for k, v in items if k not in mine and not k.startswith(f"{prefix}is.")]
 
 
 def _sum(column: ListColumn, rows: Sequence[Any]) -> Decimal:
@@ -198,8 +228,18 @@ def _choices(column: ListColumn, rows: Sequence[Any], language: str) -> list[tup
 
 
 def _exported(ctx: Context, listing: ShownList) -> tuple[list[ListColumn], list[str]]:
-    columns = [c for c in listing.columns if c.kind != "own"]
+    columns = [part for c in listing.columns if c.kind != "own" for part in _with_name(c)]
     return columns, [str(into(c.title, ctx.language)) for c in columns]
+
+
+def _with_name(column: ListColumn) -> list[ListColumn]:
+    """A column of plants as one of ids and, where the register names any, one of their names; others as they are."""
+    if column.names is None:
+        return [column]
+    names = column.names()
+    ids = replace(column, kind="text", names=None)
+    name = ListColumn(f"{column.key}_name", _NAME_OF_PLANT, value=lambda row: names.get(str(column.of(row)), ""))
+    return [ids, name] if names else [ids]
 
 
 def _csv(ctx: Context, listing: ShownList) -> bytes:

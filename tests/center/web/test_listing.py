@@ -18,7 +18,16 @@ from collector.settlement.statement import Line
 from tests.center.web.web_world import JUNE, World
 
 LISTS = (
-    *("/imports", "/decisions", "/alarms?cleared=true", "/asks", "/substitutions", "/quarantine", "/findings"),
+    *(
+        "/imports",
+        "/decisions",
+        "/alarms?cleared=true",
+        "/asks",
+        "/substitutions",
+        "/quarantine",
+        "/findings",
+        "/tasks",
+    ),
     *(f"{JUNE}/reviews?all=true", f"{JUNE}/runs/1/lines", f"{JUNE}/runs/1/evidence/agc_quarter_hours"),
 )
 

@@ -10,12 +10,14 @@ from decimal import Decimal
 from fractions import Fraction
 from functools import partial
 from typing import Annotated, Final
+from urllib.parse import urlencode
 
 import msgspec
+from litestar import Response
 from litestar.params import FromPath, QueryParameter
 
 from collector.base.errors import Missing
-from collector.base.text import tr
+from collector.base.text import tr, tr_in
 from collector.center.people.access import Permission
 from collector.center.quality.gap_map import map_month
 from collector.center.runs.asking.lost_runs import runs_asked
@@ -32,6 +34,7 @@ from collector.center.runs.variants.month_so_far import (
 from collector.center.runs.variants.running_month import ask_to_settle_running
 from collector.center.web.code_words import REMEDIES
 from collector.center.web.context import Context, Ctx, Page
+from collector.center.web.listing import ListColumn, list_file, make_listing
 from collector.center.web.month_rules import hold_of
 from collector.center.web.paging import as_row
 from collector.center.web.render import NavEntry
@@ -41,8 +44,37 @@ from collector.center.web.which_month import month_named
 from collector.model.interval import Month, local_day
 from collector.report.numbers import format_percent
 
-LEFT_SHOWN: Final = 40
 PlantQuery = Annotated[str, QueryParameter(max_length=64, description="one plant; default all, a plant's user its own")]
+
+
+# The services are no list: a dozen rows in the order of the articles, with their sum.
+def _plant_columns(here: str, *, staff: bool) -> tuple[ListColumn, ...]:
+    leads = (lambda row: f"{here}?{urlencode({'plant': row.plant})}") if staff else None
+    return (
+        ListColumn("area", tr("Area"), words="AREAS", choose=True),
+        ListColumn("plant", tr("Plant"), "plant", href=leads),
+        ListColumn("compensation_yuan", tr("Compensation"), "yuan"),
+        ListColumn("allocation_yuan", tr("Allocation"), "yuan"),
+        ListColumn("net_yuan", tr("Net"), "yuan"),
+    )
+
+
+_UNITS: Final = (
+    ListColumn("plant", tr("Plant"), "plant", choose=True),
+    ListColumn("unit", tr("Unit")),
+    ListColumn("agc_ratio", tr("AGC in service, of the time on grid"), "percent"),
+    ListColumn("avc_ratio", tr("AVC orders passed"), "percent"),
+    ListColumn("judged", tr("judged"), "digits", value=lambda row: row.judged or None),
+    ListColumn("failed", tr("failed"), "digits", value=lambda row: row.failed if row.judged else None),
+)
+_LEFT: Final = (
+    ListColumn("plant", tr("Plant"), "plant", choose=True),
+    ListColumn("service", tr("Service"), words="SERVICES", choose=True),
+    ListColumn("reason", tr("Reason"), words="REASONS", choose=True),
+    ListColumn("minutes", tr("Minutes"), "digits", value=lambda row: int(row.minutes.partition(".")[0])),
+    ListColumn("yuan", tr("Amount (yuan)"), "yuan"),
+    ListColumn("remedy", tr_in("remedy", "What can be done"), value=lambda row: REMEDIES.get(row.reason, "")),
+)
 
 
 class ServiceSoFarOut(msgspec.Struct, frozen=True):
@@ -117,11 +149,19 @@ def _so_far(ctx: Context, month: Month, plant: str) -> MonthSoFar | None:
 
 
 @page("/months/{month:str}/running", Permission.SEE_OWN, own=True)
-def running_page(ctx: Ctx, month: FromPath[str], plant: PlantQuery = "") -> Page:
+def running_page(ctx: Ctx, month: FromPath[str], plant: PlantQuery = "") -> Page | Response[bytes]:
     """The month so far."""
     wanted, staff = month_named(month), ctx.actor.may(Permission.SEE_ALL)
     whose = _whose(ctx, plant)
     found = _so_far(ctx, wanted, whose)
+    plants = make_listing(
+        ctx, _plant_columns(ctx.request.url.path, staff=staff), () if found is None else found.plants, of="plants"
+    )
+    units = make_listing(ctx, _UNITS, () if found is None else found.units, of="units")
+    left = make_listing(ctx, _LEFT, () if found is None else found.left, of="left")
+    for listing, name in ((plants, "plants"), (units, "units"), (left, "left-on-table")):
+        if file := list_file(ctx, listing, f"{wanted}-so-far-{name}"):
+            return file
     earlier = month_before(wanted)
     limit_s = hold_of(ctx, wanted)
     cells = [
@@ -145,8 +185,9 @@ def running_page(ctx: Ctx, month: FromPath[str], plant: PlantQuery = "") -> Page
         last_day=None if found is None else local_day(found.cut_ms - 1),
         elapsed=elapsed,
         share=format_percent(Fraction(sum(each.known_min for each in cells), elapsed or 1)),
-        left_shown=None if whose else LEFT_SHOWN,
-        remedies=REMEDIES,
+        so_far=plants,
+        units=units,
+        left=left,
         waiting=[each for each in asked if each.is_open],
         now_ms=ctx.now_ms,
         lost=[each for each in asked[-1:] if each.state in (RunState.FAILED, RunState.INTERRUPTED)],
