@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import tomllib
 from collections.abc import Mapping
 
@@ -22,6 +23,12 @@ def named_plant(plant: str, names: Mapping[str, str]) -> str:
     """A plant in a sentence: its name and its id, or its id alone."""
     name = names.get(plant, "")
     return f"{name} {plant}" if name and name != plant else plant
+
+
+def named_subject(subject: str, names: Mapping[str, str]) -> str:
+    """A subject that begins with a plant (`P1`, `P1/U2`, `P1 2026-06-03`), with the plant's name before it."""
+    plant = re.split("[ /]", subject, maxsplit=1)[0]
+    return f"{named_plant(plant, names)}{subject[len(plant) :]}" if plant in names else subject
 
 
 @functools.lru_cache(maxsize=4)

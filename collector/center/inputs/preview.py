@@ -21,6 +21,7 @@ from collector.center.db.store import CenterStore
 from collector.center.inputs.conflicts import RowsInConflict, cells_of
 from collector.center.inputs.imports import current_register, known_register, look, needed_register
 from collector.center.inputs.kinds import IMPORT_KINDS, KINDS, RECORDS, REGISTER, TIMES
+from collector.center.inputs.names import named_plant, plant_names
 from collector.center.inputs.parse import as_toml, kinds_in, load_delivered, meant_by, read_table
 from collector.center.inputs.record_files import read_file
 from collector.center.inputs.register_change import check_in_force
@@ -219,7 +220,7 @@ def _records(connection: Connection, delivered: Delivered) -> Preview:
     file = read_file(connection, delivered)
     names = [name for name in ("unit", "time") if name in file.table.column_names]
     rows = file.table.select(names).slice(0, FIRST_ROWS).to_pylist()
-    days = list(file.days())
+    days, known_as = list(file.days()), plant_names(connection)
     return Preview(
         kind=RECORDS,
         columns=names,
@@ -228,7 +229,12 @@ def _records(connection: Connection, delivered: Delivered) -> Preview:
         added=len(file.table),
         months=sorted({day[:7] for _, day, _ in days}),
         changes=[
-            tr("{plant}, {day}: records of {units}", plant=plant, day=day, units=", ".join(p.unit for p in parts))
+            tr(
+                "{plant}, {day}: records of {units}",
+                plant=named_plant(plant, known_as),
+                day=day,
+                units=", ".join(p.unit for p in parts),
+            )
             for plant, day, parts in days[:200]
         ],
     )

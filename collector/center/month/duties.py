@@ -7,7 +7,7 @@ each question has an answer of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Final
@@ -16,6 +16,7 @@ from sqlalchemy import Connection, select
 
 from collector.base.text import Text, tr
 from collector.center.db.tables_month import month_step
+from collector.center.inputs.names import named_plant, plant_names
 from collector.center.month.deadlines import Cycle, cycle_of, month_before
 from collector.center.month.review_log import Review, ReviewState, list_reviews
 from collector.center.people.access import Actor, Permission
@@ -78,7 +79,7 @@ def duties_of(
     steps = [step for step in all_steps(connection, month) if step.edition == wanted]
     reviews = [r for r in list_reviews(connection, actor=actor, month=month) if r.edition == wanted]
     today = local_day(now_ms)
-    rows = tuple(_rows(cycle, steps, reviews, today, days))
+    rows = tuple(_rows(cycle, steps, reviews, today, days, plant_names(connection) if reviews else {}))
     return DutyBoard(month, wanted, cycle.month, today, rows, tuple(_clashes(cycle, reviews)))
 
 
@@ -91,7 +92,12 @@ def months_due(connection: Connection, now_ms: int) -> list[Month]:
 
 
 def _rows(
-    cycle: Cycle, steps: Iterable[MonthStep], reviews: Iterable[Review], today: date, days: DutyDays
+    cycle: Cycle,
+    steps: Iterable[MonthStep],
+    reviews: Iterable[Review],
+    today: date,
+    days: DutyDays,
+    names: Mapping[str, str],
 ) -> Iterator[DutyRow]:
     taken: dict[MonthStage, date] = {}
     for step in steps:
@@ -105,19 +111,19 @@ def _rows(
             row = replace(row, status=PASSED, days_left=None, working_days_left=None)
         yield row
         if ident == "review":
-            yield from _answers(reviews, today, days)
+            yield from _answers(reviews, today, days, names)
     duty = by_id["publication"]
     done = taken.get(MonthStage.PUBLISHED)
     yield _row("publication", duty.article, duty.text, duty.due, done, today, days)
 
 
-def _answers(reviews: Iterable[Review], today: date, days: DutyDays) -> Iterator[DutyRow]:
+def _answers(reviews: Iterable[Review], today: date, days: DutyDays, names: Mapping[str, str]) -> Iterator[DutyRow]:
     for review in reviews:
         if review.state is ReviewState.LATE:
             continue
         if review.state is ReviewState.WITHDRAWN and review.answered_ms is None:
             continue
-        text = tr("answer to review {number} of {plant}", number=review.id, plant=review.plant)
+        text = tr("answer to review {number} of {plant}", number=review.id, plant=named_plant(review.plant, names))
         answered = next((e.at_ms for e in review.events if e.kind.value in ("answered", "granted", "refused")), None)
         done = None if answered is None else local_day(answered)
         yield _row("answer", "27", text, review.answer_due, done, today, days, review_id=review.id)

@@ -24,6 +24,7 @@ from collector.center.db.tables_inputs import imported, run_file
 from collector.center.db.tables_receive import lake_day, lake_file
 from collector.center.inputs.imports import current_register
 from collector.center.inputs.kinds import KINDS, REGISTER
+from collector.center.inputs.names import named_plant, plant_names
 from collector.center.runs.input_folder import AFTER_DAYS, BEFORE_DAYS, REGISTER_FILE, hash_of_table
 from collector.center.runs.run_list import NEVER_DISCLOSED, RunRow, manifest_text
 from collector.model.interval import DAY_MS, Month
@@ -112,9 +113,10 @@ def _days(connection: Connection, month: Month, run_id: int, since_ms: int) -> I
     for row in connection.execute(select(found)):
         days[row.plant].add(row.day)
         latest[row.plant] = max(latest.get(row.plant, 0), int(row.at_ms))
+    names = plant_names(connection) if days else {}
     for plant, mine_days in sorted(days.items()):
-        what = tr("records of {plant}: {count} days, {first} to {last}", plant=plant, count=len(mine_days),
-                  first=min(mine_days), last=max(mine_days))  # fmt: skip
+        what = tr("records of {plant}: {count} days, {first} to {last}", plant=named_plant(plant, names),
+                  count=len(mine_days), first=min(mine_days), last=max(mine_days))  # fmt: skip
         yield InputChange(RECORDS, plant, plant, latest[plant], what)
 
 

@@ -22,6 +22,7 @@ from collector.base.text import join, tr, tr_in
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_inputs import effective, has_statement, imported, run
 from collector.center.db.tables_month import review, review_event
+from collector.center.inputs.names import named_plant, plant_names
 from collector.center.month.deadlines import cycle_of
 from collector.center.month.review_log import GRANTED_STATES, EventKind, Review, ReviewState, review_by_id
 from collector.center.month.transitions import MAX_TEXT, begin_review
@@ -107,7 +108,7 @@ def _insert_review(
             tr(
                 "{max_open} reviews of {plant} in {month}: no more are taken",
                 max_open=MAX_OPEN,
-                plant=line.plant,
+                plant=named_plant(line.plant, plant_names(connection)),
                 month=month,
             ),
             subject=line.plant,

@@ -100,6 +100,25 @@ def test_a_task_names_the_plant_by_the_register(own: World) -> None:
         assert "演示燃煤电厂 P1 的复核 1，2026-05" in client.get("/tasks").text
 
 
+def test_the_name_of_a_plant_stands_wherever_the_plant_does(own: World) -> None:
+    """In the duty, the subject of an alarm and its task, the details of the audit log."""
+    take(own.store, "register", REGISTER)
+    review_of_p1(own)
+    row = {"code": "plant_silent", "subject": "P1/g1", "standing": 1, "since_ms": on(4), "text": "nothing heard"}
+    own.store.write(lambda c: c.execute(alarm.insert().values(row))).result()
+    form = {"csrf": own.csrf_of("admin"), "name": "pia", "full_name": "Pia", "role": "plant", "plant": "P1"}
+    with own.browser("admin") as client:
+        made = client.post("/users", data={**form, "password": "correct horse battery"})
+        assert made.status_code == 303, made.text
+    with own.browser("admin", "zh") as client:
+        board, log = client.get(HERE).text, client.get("/audit").text
+        entry = next(row for row in log.split("<tr>") if ">pia</td>" in row)
+        assert "答复 演示燃煤电厂 P1 的复核申请 1" in board
+        assert "电厂：演示燃煤电厂 P1" in entry
+        assert "演示燃煤电厂 P1/g1" in client.get("/alarms").text
+        assert "演示燃煤电厂 P1/g1" in client.get("/tasks").text
+
+
 def test_a_question_of_a_plant_waits_for_its_answer_and_no_other_plant_sees_it(own: World) -> None:
     review_of_p1(own)
     # Received on Friday the 5th: three working days from Monday.

@@ -21,6 +21,7 @@ from collector.base.text import tr
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_month import early_question, question_event
 from collector.center.inputs.imports import known_register
+from collector.center.inputs.names import named_plant, plant_names
 from collector.center.month.questions.question_log import EarlyQuestion, QuestionState, question_by_id
 from collector.center.month.reviews import ReviewRequest, bounded_text, submit_review
 from collector.center.people import audit
@@ -72,7 +73,7 @@ def ask_early(connection: Connection, request: EarlyRequest, *, actor: Actor, no
     if connection.execute(select(func.count()).select_from(early_question).where(mine)).scalar_one() >= MAX_QUESTIONS:
         raise StoreError(
             tr("{count} questions about {plant} in {month}: no more are taken",
-               count=MAX_QUESTIONS, plant=plant, month=month),
+               count=MAX_QUESTIONS, plant=named_plant(plant, plant_names(connection)), month=month),
             subject=plant,
         )  # fmt: skip
     values: dict[str, Any] = {

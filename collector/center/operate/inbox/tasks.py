@@ -20,7 +20,7 @@ from collector.base.text import Text, tr, tr_in
 from collector.center.db.tables_inputs import has_statement, run
 from collector.center.db.tables_month import month_step
 from collector.center.db.tables_receive import quarantine
-from collector.center.inputs.names import named_plant, plant_names
+from collector.center.inputs.names import named_plant, named_subject, plant_names
 from collector.center.kept_words import in_words
 from collector.center.month.deadlines import Cycle, cycle_of, month_before
 from collector.center.month.questions.question_log import QuestionState, open_questions
@@ -88,17 +88,22 @@ def tasks_of(connection: Connection, actor: Actor, days: DutyDays | None, now_ms
         return named_plant(plant, names())
 
     found = [
-        *_to_decide(actor, proposals, reviews),
+        *_to_decide(actor, proposals, reviews, names),
         *_of_reviews(actor, reviews.values(), decided, named),
         *_of_questions(connection, actor, days, now_ms, named),
         *_of_months(connection, actor, decided, days, now_ms),
         *_to_enrol(connection, actor, named),
-        *_to_look_at(connection, actor),
+        *_to_look_at(connection, actor, names),
     ]
     return sorted(found, key=lambda each: (each.due or date.max, each.since_ms, each.text))
 
 
-def _to_decide(actor: Actor, proposals: list[four_eyes.Proposal], reviews: dict[int, Review]) -> Iterator[WaitingTask]:
+def _to_decide(
+    actor: Actor,
+    proposals: list[four_eyes.Proposal],
+    reviews: dict[int, Review],
+    names: Callable[[], Mapping[str, str]],
+) -> Iterator[WaitingTask]:
     for each in proposals:
         if each.prepared_by == actor.name or not actor.may(four_eyes.KINDS[each.kind].decide):
             continue
@@ -111,7 +116,10 @@ def _to_decide(actor: Actor, proposals: list[four_eyes.Proposal], reviews: dict[
         elif each.kind.startswith("substitution"):
             path, text = "/substitutions", tr("a substitution: {subject}", subject=said_subject(each.subject))
         else:
-            path, text = "/decisions", tr("{kind}: {subject}", kind=each.kind, subject=each.subject)
+            path, text = (
+                "/decisions",
+                tr("{kind}: {subject}", kind=each.kind, subject=named_subject(each.subject, names())),
+            )
         yield WaitingTask("approve", text, each.prepared_ms, None if review is None else review.answer_due, path)
 
 
@@ -250,10 +258,10 @@ def _to_enrol(connection: Connection, actor: Actor, named: Callable[[str], str])
         )
 
 
-def _to_look_at(connection: Connection, actor: Actor) -> Iterator[WaitingTask]:
+def _to_look_at(connection: Connection, actor: Actor, names: Callable[[], Mapping[str, str]]) -> Iterator[WaitingTask]:
     """Standing alarms: for staff that run the center; for a plant its own."""
     if not (actor.may(Permission.IMPORT) or actor.may(Permission.ADMINISTER) or actor.plant):
         return
     for each in list_alarms(connection, plant=actor.plant or ""):
-        text = tr("{subject}: {alarm}", subject=each["subject"], alarm=in_words(each["text"]))
+        text = tr("{subject}: {alarm}", subject=named_subject(each["subject"], names()), alarm=in_words(each["text"]))
         yield WaitingTask("alarm", text, int(each["since_ms"]), None, "/alarms")

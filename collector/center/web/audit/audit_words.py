@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from collector.base.text import Text, both, full_width, join, tr, tr_in
+from collector.center.inputs.names import named_plant, named_subject
 from collector.center.quality.substitution import said_subject as said_of_substitution
 from collector.center.runs.month_state import STATE_WORDS
 from collector.center.web.code_words import (
@@ -189,27 +190,37 @@ def said_action(action: str) -> str:
     return ACTIONS.get(action, action)
 
 
-def said_subject(subject: str) -> str:
-    """The subject of an audit entry or decision in words: `review 3` is translated, a name stays as it is."""
+def said_subject(subject: str, names: Mapping[str, str]) -> str:
+    """The subject of an audit entry or decision in words: `review 3` is translated, `P1` has its name before it.
+
+    `names`: of plants; none for the account of a person, which may be called as a plant is.
+    """
     kind, _, number = subject.partition(" ")
     template = _NUMBERED.get(kind) if number.isdecimal() else None
-    return said_of_substitution(subject) if template is None else Text(str(template), {"number": number}, "subject")
+    if template is not None:
+        return Text(str(template), {"number": number}, "subject")
+    return named_subject(said_of_substitution(subject), names)
 
 
-def said_detail(detail: Mapping[str, Any]) -> Text:
-    """The details as `name: value`. Empty ones and those without words are left out; long values are cut."""
+def said_detail(detail: Mapping[str, Any], names: Mapping[str, str]) -> Text:
+    """The details as `name: value`. Empty ones and those without words are left out; long values are cut.
+
+    `names`: of plants.
+    """
     whole = {**detail, **detail["content"]} if isinstance(detail.get("content"), Mapping) else detail
     parts = [
-        tr("{name}: {value}", name=_KEYS[name], value=_value(name, value))
+        tr("{name}: {value}", name=_KEYS[name], value=_value(name, value, names))
         for name, value in whole.items()
         if name in _KEYS and value not in (None, "", [], {})
     ]
     return join("; ", parts)
 
 
-def _value(name: str, value: Any) -> str:
+def _value(name: str, value: Any, names: Mapping[str, str]) -> str:
     if name == "scope":  # the log has the scopes of a token with blanks between
         return join(", ", [SCOPES.get(code, code) for code in str(value).split()])
+    if name == "plant":
+        return named_plant(str(value), names)
     if name == "areas" and isinstance(value, Mapping):
         return join(", ", [join(" ", (_of("area", area), _of("status", status))) for area, status in value.items()])
     if name.endswith("_ms"):

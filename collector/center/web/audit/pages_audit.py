@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Final
 
@@ -10,6 +11,7 @@ from litestar import Response
 from litestar.params import QueryParameter
 
 from collector.base.text import full_width, join, tr, tr_in
+from collector.center.inputs.names import plant_names
 from collector.center.month.decisions import READING, Decision, list_decisions
 from collector.center.operate.metrics import render_metrics
 from collector.center.operate.readiness import why_not_ready
@@ -30,20 +32,28 @@ NAVIGATION: Final = (
     NavEntry(tr("Audit"), "/audit", Permission.SEE_AUDIT),
 )
 
-_DECISIONS: Final = (
-    ListColumn("at_ms", tr("Time"), "time"),
-    ListColumn("kind", tr("Kind"), words="PROPOSALS", choose=True),
-    ListColumn("subject", tr("Subject"), value=lambda d: said_subject(d.subject)),
-    ListColumn(
-        "outcome", tr("Decision"), "tag", words="DECISIONS", choose=True,
-        tags={"granted": "good", "refused": "bad", "open": "warn"},
-    ),
-    ListColumn("prepared_by", tr("Prepared by"), choose=True),
-    ListColumn("decided_by", tr("Decided by"), choose=True),
-    ListColumn("office", tr("Rules on a dispute (Art. 29)"), choose=True),
-    ListColumn("document", tr_in("number", "Document")),
-    ListColumn("text", tr("Note"), value=lambda d: join("; ", filter(None, (d.note, said_detail(d.content))))),
-)  # fmt: skip
+# Actions on accounts of persons, whose names are no names of plants.
+_OF_PERSONS: Final = ("account", "digest", "second_factor", "session", "token")
+
+
+def _decisions(names: Mapping[str, str]) -> tuple[ListColumn, ...]:
+    def text(row: Decision) -> str:
+        return join("; ", filter(None, (row.note, said_detail(row.content, names))))
+
+    return (
+        ListColumn("at_ms", tr("Time"), "time"),
+        ListColumn("kind", tr("Kind"), words="PROPOSALS", choose=True),
+        ListColumn("subject", tr("Subject"), value=lambda row: said_subject(row.subject, names)),
+        ListColumn(
+            "outcome", tr("Decision"), "tag", words="DECISIONS", choose=True,
+            tags={"granted": "good", "refused": "bad", "open": "warn"},
+        ),
+        ListColumn("prepared_by", tr("Prepared by"), choose=True),
+        ListColumn("decided_by", tr("Decided by"), choose=True),
+        ListColumn("office", tr("Rules on a dispute (Art. 29)"), choose=True),
+        ListColumn("document", tr_in("number", "Document")),
+        ListColumn("text", tr("Note"), value=text),
+    )  # fmt: skip
 
 
 @page("/healthz", Open.LOOPBACK)
@@ -83,10 +93,16 @@ def audit_page(
         )
     )  # fmt: skip
     sequence, digest = ctx.read(audit.head)
+    names = ctx.read(plant_names)
     return ctx.page(
         "audit.html",
         entries=[
-            (each, said_action(each["action"]), said_detail(each["detail"]), said_subject(each["subject"]))
+            (
+                each,
+                said_action(each["action"]),
+                said_detail(each["detail"], names),
+                said_subject(each["subject"], {} if each["action"].partition(".")[0] in _OF_PERSONS else names),
+            )
             for each in entries[:rows]
         ],
         older=entries[rows - 1]["sequence"] if len(entries) > rows else None,
@@ -118,7 +134,7 @@ def decisions_page(ctx: Ctx) -> Page | Response[bytes]:
         return replace(row, outcome=full_width(reading.choices_zh.get(row.outcome, row.outcome)))
 
     rows = [adopted(each) for each in ctx.read(lambda c: list_decisions(c, actor=ctx.actor))[::-1]]
-    return list_page(ctx, "decisions.html", _DECISIONS, rows, name="decisions")
+    return list_page(ctx, "decisions.html", _decisions(ctx.read(plant_names)), rows, name="decisions")
 
 
 OF_THE_PROCESS: Final = [health, ready, metrics]  # a process without pages answers these too

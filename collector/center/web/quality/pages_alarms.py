@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Final
 
 from litestar import Response
 from litestar.params import QueryParameter
 
 from collector.base.text import tr, tr_in
+from collector.center.inputs.names import named_subject, plant_names
 from collector.center.operate.alarms import list_alarms
 from collector.center.people.access import Permission
 from collector.center.quality.validation import list_findings
@@ -20,17 +22,21 @@ from collector.center.web.which_month import month_named
 
 NAVIGATION: Final = (NavEntry(tr("Alarms"), "/alarms", Permission.SEE_OWN),)
 
-_ALARMS: Final = (
-    ListColumn(
-        "state", tr("State"), "tag", words="ALARM_STATES", choose=True, tags={"stands": "bad", "cleared": ""},
-        value=lambda row: "cleared" if row["until_ms"] else "stands",
-    ),
-    ListColumn("code", tr("Kind"), words="ALARMS", choose=True),
-    ListColumn("subject", tr("Subject")),
-    ListColumn("since_ms", tr("Since"), "time"),
-    ListColumn("until_ms", tr_in("alarm", "Until"), "time"),
-    ListColumn("text", tr("What"), "kept"),
-)  # fmt: skip
+
+def _alarms(names: Mapping[str, str]) -> tuple[ListColumn, ...]:
+    return (
+        ListColumn(
+            "state", tr("State"), "tag", words="ALARM_STATES", choose=True, tags={"stands": "bad", "cleared": ""},
+            value=lambda row: "cleared" if row["until_ms"] else "stands",
+        ),
+        ListColumn("code", tr("Kind"), words="ALARMS", choose=True),
+        ListColumn("subject", tr("Subject"), value=lambda row: named_subject(row["subject"], names)),
+        ListColumn("since_ms", tr("Since"), "time"),
+        ListColumn("until_ms", tr_in("alarm", "Until"), "time"),
+        ListColumn("text", tr("What"), "kept"),
+    )  # fmt: skip
+
+
 _FINDINGS: Final = (
     ListColumn("day", tr("Day"), "day"),
     ListColumn("plant", tr("Plant"), "plant", choose=True),
@@ -48,7 +54,7 @@ _FINDINGS: Final = (
 def alarms_page(ctx: Ctx, cleared: Annotated[bool, QueryParameter()] = False) -> Page | Response[bytes]:
     """Active alarms, or also the cleared ones; a plant's user sees those of its own plant."""
     rows = ctx.read(lambda c: list_alarms(c, include_cleared=cleared, plant=own_plant(ctx)))
-    return list_page(ctx, "alarms.html", _ALARMS, rows, name="alarms", cleared=cleared)
+    return list_page(ctx, "alarms.html", _alarms(ctx.read(plant_names)), rows, name="alarms", cleared=cleared)
 
 
 @page("/findings", Permission.SEE_OWN, own=True)

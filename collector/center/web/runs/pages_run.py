@@ -23,7 +23,9 @@ from litestar.params import FromPath, QueryParameter
 
 from collector.base.errors import Missing, StoreError
 from collector.base.text import full_width, into, tr, tr_in
+from collector.center.inputs.names import named_plant, plant_names
 from collector.center.month.review_log import list_reviews
+from collector.center.month.transitions import area_words
 from collector.center.papers.bills import DIRECTION_WORDS
 from collector.center.papers.plant_tables import PLANT_TABLES
 from collector.center.people.access import Permission
@@ -243,7 +245,9 @@ def _bars(ctx: Context, run: OpenedRun) -> dict[str, Any] | None:
     if len(rows) < 2:
         return None
     shown = sorted(rows, key=lambda p: max(p.compensation_yuan, p.allocation_yuan or Decimal(0)), reverse=True)[:60]
-    names = [p.plant if len(run.areas) < 2 else f"{p.plant} · {p.area}" for p in shown]
+    known_as = ctx.read(plant_names)
+    named = [(named_plant(p.plant, known_as), area_words(p.area).into(ctx.language)) for p in shown]
+    names = [plant if len(run.areas) < 2 else f"{plant} · {area}" for plant, area in named]
     return {
         "unit": tr("10 000 yuan").into(ctx.language),
         "traces": [
