@@ -27,6 +27,7 @@ ACTIONS: dict[str, tuple[str, ...] | str] = {
     "/imports": ("/imports/{kind:str}",),
     "/imports/check": ("/imports/{kind:str}/check",),
     "/imports/pending/{token:str}": ("/imports/{kind:str}", "/imports/{kind:str}/later"),
+    "/imports/pending/{token:str}/effect": ("/runs/{number:int}/what-if/{kind:str}",),
     "/imports/{number:int}/undo": ("/imports/{number:int}/undo",),
     "/kept-form/discard": BROWSER,
     "/keys": ("/keys",),
