@@ -7,11 +7,13 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click import Context
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -38,6 +40,17 @@ def test_every_verb_stands_in_one_panel_in_the_order_of_the_work(words: tuple[st
     places = [shown.index(panel.partition(" · ")[0]) for panel in panels]
     assert places == sorted(places)
     assert "Examples" in shown
+
+
+def test_an_argument_that_may_be_left_out_stands_in_one_pair_of_brackets() -> None:
+    def usages(command: Any, name: str) -> Iterator[str]:
+        yield command.get_usage(Context(command, info_name=name))
+        for verb, below in getattr(command, "commands", {}).items():
+            yield from usages(below, f"{name} {verb}")
+
+    said = list(usages(get_command(app), "collector"))
+    assert "Usage: collector quickstart [OPTIONS] [DIR]" in said
+    assert [usage for usage in said if "[[" in usage] == []
 
 
 def test_a_chinese_terminal_is_helped_in_chinese_and_no_verb_is_cut_short() -> None:

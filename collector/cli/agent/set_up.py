@@ -76,7 +76,7 @@ def _print_plan(plan: Sequence[DevicePlan]) -> None:
 
 def read(
     config: ConfigFile,
-    device: Annotated[str, typer.Argument(metavar="[DEVICE]", help="Only this one.")] = "",
+    device: Annotated[str, typer.Argument(metavar="DEVICE", help="Only this one.")] = "",
     candidates: Annotated[bool, typer.Option("--candidates", help="What else the same bytes could mean.")] = False,
     as_json: AsJson = False,
 ) -> None:

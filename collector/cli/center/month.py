@@ -34,7 +34,7 @@ def register(app: typer.Typer) -> None:
 
 @month_app.command("show")
 def show_month(
-    month: Annotated[str, typer.Argument(metavar="[MONTH]", help="YYYY-MM; default: every month with a run.")] = "",
+    month: Annotated[str, typer.Argument(metavar="MONTH", help="YYYY-MM; default: every month with a run.")] = "",
     config: ConfigOption = None,
     state: StateOption = "",
     as_json: JsonOption = False,
@@ -206,7 +206,7 @@ def delta(
 
 def duties(
     month: Annotated[
-        str, typer.Argument(metavar="[MONTH]", help="YYYY-MM; default: the last one, and those not published yet.")
+        str, typer.Argument(metavar="MONTH", help="YYYY-MM; default: the last one, and those not published yet.")
     ] = "",
     config: ConfigOption = None,
     state: StateOption = "",

@@ -102,7 +102,7 @@ def bills(
 
 
 def account(
-    plant: Annotated[str, typer.Argument(metavar="[PLANT]", help="Its entries; default: the balance of all.")] = "",
+    plant: Annotated[str, typer.Argument(metavar="PLANT", help="Its entries; default: the balance of all.")] = "",
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write the entries as account.csv.")] = None,
     config: ConfigOption = None,
     state: StateOption = "",

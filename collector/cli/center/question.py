@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
 
 @question_app.command("list")
 def list_all(
-    month: Annotated[str, typer.Argument(metavar="[MONTH]", help="YYYY-MM; default: all.")] = "",
+    month: Annotated[str, typer.Argument(metavar="MONTH", help="YYYY-MM; default: all.")] = "",
     open_only: Annotated[
         bool, typer.Option("--open", help="Only what is neither a review now nor taken back.")
     ] = False,

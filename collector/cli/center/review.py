@@ -37,7 +37,7 @@ def register(app: typer.Typer) -> None:
 
 @review_app.command("list")
 def list_all(
-    month: Annotated[str, typer.Argument(metavar="[MONTH]", help="YYYY-MM; default: all.")] = "",
+    month: Annotated[str, typer.Argument(metavar="MONTH", help="YYYY-MM; default: all.")] = "",
     open_only: Annotated[bool, typer.Option("--open", help="Only what is still to be decided or done.")] = False,
     config: ConfigOption = None,
     state: StateOption = "",

@@ -115,7 +115,7 @@ def _settle_to_compare(store: CenterStore, made: MadeRun, rulebook: Path, actor:
 
 
 def measure_days(
-    month: Annotated[str, typer.Argument(metavar="[MONTH]", help="YYYY-MM; default: of yesterday.")] = "",
+    month: Annotated[str, typer.Argument(metavar="MONTH", help="YYYY-MM; default: of yesterday.")] = "",
     config: ConfigOption = None,
     state: StateOption = "",
     rulebook: Annotated[Path | None, typer.Option(help="As for `settle`.")] = None,
@@ -134,7 +134,7 @@ def measure_days(
 
 
 def show_runs(
-    month: Annotated[str, typer.Argument(metavar="[MONTH]", help="YYYY-MM; default: all.")] = "",
+    month: Annotated[str, typer.Argument(metavar="MONTH", help="YYYY-MM; default: all.")] = "",
     config: ConfigOption = None,
     state: StateOption = "",
     done: Annotated[bool, typer.Option("--done", help="Only those that have a statement.")] = False,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 USUAL_PLACES: Final = (Path("center.toml"), Path("/etc/collector/center.toml"))
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", metavar="CONFIG", help="center.toml")]
-ConfigArgument = Annotated[Path | None, typer.Argument(metavar="[CONFIG]", help="center.toml, as with --config")]
+ConfigArgument = Annotated[Path | None, typer.Argument(metavar="CONFIG", help="center.toml, as with --config")]
 StateOption = Annotated[str, typer.Option("--state", metavar="DIR", help="The state directory itself.")]
 DaysOption = Annotated[Path | None, typer.Option("--tables", help="Working-day tables; default: those shipped.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="The same as JSON.")]
@@ -84,10 +84,10 @@ def find_config(config: Path | None, state: str) -> Path | None:
     may_look = [path for path in USUAL_PLACES if path.is_absolute() or os.access(".", os.X_OK)]
     found = next((path for path in may_look if path.exists()), None)
     if found is None:
-        places = " and ".join(map(str, USUAL_PLACES))
-        raise typer.BadParameter(
-            say(tr("name center.toml, or the state directory with --state; there is no {places}", places=places))
-        )
+        here, usual = USUAL_PLACES
+        words = tr("name center.toml, or the state directory with --state; there is neither {here} here nor {usual}",
+                   here=here, usual=usual)  # fmt: skip
+        raise typer.BadParameter(say(words))
     return found
 
 

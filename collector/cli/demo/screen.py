@@ -83,6 +83,8 @@ class DemoScreen:
         self.console.print(command, style="cyan", highlight=False, soft_wrap=True)
         address = f"http://127.0.0.1:8080/months/{result.month}"
         self.console.print(f"  {address}  {center.name} / {center.password}", highlight=False, soft_wrap=True)
+        ended = "its broker has ended: that it finds none is no fault · 演示用的代理已停，找不到代理属正常"
+        self.console.print(f"  {ended}", highlight=False, soft_wrap=True)
         verdict = f"finished in {result.wall_s:g} s, largest process {result.peak_memory_mb:g} MB"
         if result.failures:
             self.console.print(f"[bold red]NOT as it should be · 与真值不符[/]: {verdict}")

@@ -42,7 +42,7 @@ def register(app: typer.Typer) -> None:
 
 
 def quickstart(
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where everything is put.")] = Path("quickstart"),
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where everything is put.")] = Path("quickstart"),
     plant: Annotated[str, typer.Option(help="The plant's id.")] = "",
     units: Annotated[str, typer.Option(metavar="U1,U2", help="Its units.")] = "",
     gateway: Annotated[str, typer.Option(help="The gateway's id.")] = "gateway-1",
