@@ -22,7 +22,7 @@ help:  ## this list
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo 'fetching what is not there yet into .venv, at most $(SIZE); minutes on a slow line'
 	@# Until 0.1.0 the distribution had a name that belongs to a stranger on public indexes.
-	@$(BIN)/python -m pip uninstall --quiet --yes collector
+	@$(BIN)/python -m pip uninstall --quiet --quiet --yes collector
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(COMPILE) --constraint constraints.txt --editable '.[$(EXTRA)]'
 	@case $(EXTRA) in test) $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement requirements/moto.txt;; esac
 	@touch $@
