@@ -71,9 +71,9 @@ class LivePage:
         )
 
     def _troubles(self, troubles: Sequence[Trouble]) -> str:
-        say = self.say
+        say, colon = self.say, "：" if self._language == "zh" else ": "
         rows = "".join(
-            f'<li class="{t.severity}"><strong>{say(t.subject)}</strong>: {say(t.message)}'
+            f'<li class="{t.severity}"><strong>{say(t.subject)}</strong>{colon}{say(t.message)}'
             f'<br><span class="soft">→ {say(t.remedy)}</span></li>'
             for t in troubles
         )
