@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,9 +31,17 @@ def worked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 @contextmanager
-def june_world(root: Path, *, disclosed: bool = True) -> Iterator[World]:
-    """A world in which June 2026 was received, imported, settled on the 6th of July and, unless said, disclosed."""
+def june_world(root: Path, *, disclosed: bool = True, names: Mapping[str, str] | None = None) -> Iterator[World]:
+    """A world in which June 2026 was received, imported, settled on the 6th of July and, unless said, disclosed.
+
+    `names`: of plants, else each is called by its id.
+    """
     make_folder(random.Random(SEED), root / "folder")
+    register = root / "folder/register.toml"
+    for plant, name in (names or {}).items():
+        text = register.read_text("utf-8")
+        assert f'name = "{plant}"' in text
+        register.write_text(text.replace(f'name = "{plant}"', f'name = "{name}"'), "utf-8")
     with world(root / "state") as made:
         fill_store(made.store, root / "folder")
         made.clock.now_ms = parse_time_ms("2026-07-06T10:00:00+08:00")
