@@ -7,13 +7,50 @@ An English help keeps the few Chinese words at the end of each verb, so that one
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final
 
+import typer
 from click import Context
 
-from collector.base.text import Text, catalogue, tr
+from collector.base.text import Text, catalogue, into, tr, tr_in
 from collector.cli.verbs import Verbs
+
+# What Typer writes itself around our texts.
+_HEADINGS: Final[Mapping[str, Text]] = {
+    str(heading): heading for heading in (
+        tr_in("help", "Usage"), tr_in("help", "Arguments"), tr_in("help", "Options"), tr_in("help", "Commands"),
+    )
+}  # fmt: skip
+_MARKS: Final = (tr("[default: "), tr("[required]"))
+
+
+def _heading(english: str) -> str:
+    """A heading in Chinese; that of a panel brings its own, after a dot."""
+    own = english.rpartition(" · ")[2]
+    return str(into(_HEADINGS.get(english, own), "zh")) + "\uff1a"
+
+
+class _ChineseFormatter(typer.Context.formatter_class):  # type: ignore[misc, valid-type]
+    """Usage, headings and marks of a help in Chinese."""
+
+    def write_usage(self, prog: str, args: str = "", prefix: str | None = None) -> None:
+        super().write_usage(prog, args, prefix or _heading("Usage"))
+
+    def write_heading(self, heading: str) -> None:
+        self.write(f"{'':{self.current_indent}}{_heading(heading)}\n")
+
+    def write_dl(self, rows: Iterable[tuple[str, str]], *arguments: Any, **named: Any) -> None:
+        said = []
+        for name, text in rows:
+            for mark in _MARKS:
+                text = text.replace(mark, into(mark, "zh"))
+            said.append((name, text))
+        super().write_dl(said, *arguments, **named)
+
+
+class _ChineseContext(typer.Context):
+    formatter_class = _ChineseFormatter
 
 
 def every_text(command: Any) -> Iterator[str]:
@@ -26,6 +63,7 @@ def every_text(command: Any) -> Iterator[str]:
 def put_into_chinese(command: Any) -> None:
     """Give a command, its options and each verb below it, once made, their Chinese; what has none stays English."""
     words = catalogue().gettext
+    command.context_class = _ChineseContext
     if command.help:
         command.help = words(command.help)
     if command.epilog:

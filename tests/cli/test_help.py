@@ -62,6 +62,10 @@ def test_a_chinese_terminal_is_helped_in_chinese_and_no_verb_is_cut_short() -> N
     )
     assert "按数据库现有的内容结算一个月" in listed
     assert "示例" in listed
+    assert listed.startswith("用法：")
+    assert [panel.partition(" · ")[2] for panel in CENTER_PANELS] == re.findall(r"^(\S+)：$", listed, re.MULTILINE)[1:]
+    assert [word for word in ("Usage", "Options", "Arguments", "[default", "[required") if word in listed + verb] == []
+    assert "[必填]" in verb
     assert "..." not in listed.partition("\n")[2]
     told = [line for line in verb.splitlines() if line.startswith("  --") and "center.toml" not in line]
     assert len(told) > 5
