@@ -162,7 +162,9 @@ def test_the_yuan_by_plant_are_told_before_the_import_and_are_what_the_import_br
         assert own.store.read(list_imports) == imports
         assert changes_since(own.store, own.store.read(lambda c: run_by_id(c, own.run_id)), rulebook=RULES) == []
         browser.cookies.set("collector_language", "zh")
-        assert f"2026-05，以运行 {own.run_id} 的输入为准" in browser.get(page).text
+        chinese = browser.get(page).text
+        assert f"2026-05，以运行 {own.run_id} 的输入为准" in chinese
+        assert "<span>月份</span>" in chinese
     kinds = ["register", "revenue"] if text == SEVERAL else [name.partition(".")[0]]
     file = delivered_of(name, text.encode())
     deliver_tables(own.store, kinds, file, actor=own.actor("olga"), replace=True, rules=None)
