@@ -29,8 +29,6 @@ from collector.center.web.session import SESSION_COOKIE, csrf_of
 from tests.center.center_batches import FixedClock
 
 PASSWORD = "correct horse battery"
-# argon2 takes its time on purpose; one hash serves every account of the tests.
-_HASH = hash_password(PASSWORD)
 # name -> role, plant
 PEOPLE = {
     "olga": (Role.OPERATOR, None),
@@ -122,7 +120,7 @@ def world(directory: Path, **web: Any) -> Iterator[World]:
             store.write(
                 lambda c, name=name, role=role, plant=plant: accounts.create_account(  # type: ignore[misc]
                     c, actor=local, name=name, full_name=name.title(), role=role, plant=plant,
-                    password_hash=_HASH, now_ms=clock.now_ms,
+                    password_hash=hash_password(PASSWORD), now_ms=clock.now_ms,
                 )
             ).result()  # fmt: skip
         yield World(store, build_app(store, settings), clock, settings)
