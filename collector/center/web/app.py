@@ -132,6 +132,11 @@ async def _working(app: Litestar) -> AsyncIterator[None]:
         await asyncio.to_thread(app.state.runs.close)
 
 
+def state_of(store: CenterStore, settings: CenterSettings, counters: Counters | None = None) -> State:
+    """What the handlers of an application share, anew."""
+    return State({"kept_forms": KeptForms(), "store": store, "settings": settings, "counters": counters})
+
+
 def build_app(store: CenterStore, settings: CenterSettings, counters: Counters | None = None) -> Litestar:
     """Build the application: pages and REST interface over an open store.
 
@@ -172,6 +177,6 @@ def build_app(store: CenterStore, settings: CenterSettings, counters: Counters |
         multipart_form_part_limit=50,
         openapi_config=openapi_config(),
         logging_config=None,
-        state=State({"kept_forms": KeptForms(), "store": store, "settings": settings, "counters": counters}),
+        state=state_of(store, settings, counters),
         lifespan=[_working],
     )

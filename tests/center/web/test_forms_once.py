@@ -127,6 +127,8 @@ FORMS = (
     Form("/imports/pending/{token:str}", "olga", lambda own: f"/imports/pending/{waiting(own)}",
          {"do": "take", "kind": "plan"}),
     Form("/imports/check", "olga", "/imports/check", {"kind": "plan"}, ("not.csv", LATER)),
+    Form("/imports/pending/{token:str}/effect", "olga", lambda own: f"/imports/pending/{waiting(own)}/effect",
+         {"kind": "plan", "month": "2026-06"}),
     Form("/imports/pending/{token:str}", "olga", lambda own: f"/imports/pending/{waiting(own)}", {"do": "forget"}),
     Form("/asks", "olga", "/asks", SPAN, status=422),  # there is no broker here: nothing was asked
     Form("/substitutions", "olga", "/substitutions", SUBSTITUTE),

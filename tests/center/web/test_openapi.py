@@ -31,9 +31,8 @@ from collector.center.month.books_integrity import check_months
 from collector.center.operate.backup import create_backup
 from collector.center.operate.integrity import check_store
 from collector.center.operate.restore import restore_backup
-from collector.center.web.app import build_app
 from collector.center.web.server.openapi import describe
-from tests.center.web.web_world import World
+from tests.center.web.web_world import World, app_of
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 ROLES = ("olga", "anna", "aldo", "rita", "paul", "admin")
@@ -61,7 +60,8 @@ def copy_of(worked: World, directory: Path) -> Iterator[World]:
     with CenterStore.open(directory, clock=worked.clock, create=False) as store:
         center = worked.settings.center.model_copy(update={"state_dir": str(directory)})
         settings = worked.settings.model_copy(update={"center": center})
-        yield World(store, build_app(store, settings), worked.clock, settings, run_id=worked.run_id)
+        with app_of(store, settings) as app:
+            yield World(store, app, worked.clock, settings, run_id=worked.run_id)
 
 
 @pytest.mark.parametrize("name", ROLES)

@@ -22,7 +22,7 @@ from collector.center.people.passwords import hash_password
 from collector.center.people.second_factor import STEP_MS, one_time_code
 from collector.center.runs.stored_run import open_run
 from collector.center.settings import CenterSettings, PlantSettings, Web
-from collector.center.web.app import GROUPS, build_app
+from collector.center.web.app import GROUPS, build_app, state_of
 from collector.center.web.guards import Needs
 from collector.center.web.routes import API, needs_of
 from collector.center.web.session import SESSION_COOKIE, csrf_of
@@ -108,6 +108,23 @@ class World:
             yield client
 
 
+# Idle applications, by what is built into one.
+_idle: dict[str, list[Litestar]] = {}
+
+
+@contextmanager
+def app_of(store: CenterStore, settings: CenterSettings) -> Iterator[Litestar]:
+    """An application over a store; one that an earlier test is done with, over a new state, where one is as wanted.
+
+    To build one takes as long as a hundred requests.
+    """
+    idle = _idle.setdefault(f"{settings.web!r} {settings.center.parts!r}", [])
+    app = idle.pop() if idle else build_app(store, settings)
+    app.state = state_of(store, settings)
+    yield app
+    idle.append(app)
+
+
 @contextmanager
 def world(directory: Path, **web: Any) -> Iterator[World]:
     """A store with everybody in it."""
@@ -123,7 +140,8 @@ def world(directory: Path, **web: Any) -> Iterator[World]:
                     password_hash=hash_password(PASSWORD), now_ms=clock.now_ms,
                 )
             ).result()  # fmt: skip
-        yield World(store, build_app(store, settings), clock, settings)
+        with app_of(store, settings) as app:
+            yield World(store, app, clock, settings)
 
 
 def code_of(own: World, key: str, steps: int = 0) -> str:
