@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from collector.report import words
 from collector.report.evidence import NUMBERS, PAGE_ROWS, EvidenceTable, finding_texts, shown_rows, subject_words
@@ -24,6 +24,9 @@ from collector.report.numbers import (
 from collector.report.segments import UnpaidTime
 from collector.settlement.statement import AreaRow, Line, PlantRow, Statement
 
+if TYPE_CHECKING:
+    from jinja2 import Template
+
 
 def page_html(
     statement: Statement,
@@ -32,6 +35,14 @@ def page_html(
     paper: words.Paper | None = None,
 ) -> bytes:
     """The page as UTF-8 bytes; every text of the data is escaped."""
+    template = _template()
+    context = _context(statement, unpaid, paper) | {"evidence": [_shown(table) for table in evidence if table.rows]}
+    return (template.render(**context) + "\n").encode()
+
+
+@cache
+def _template() -> Template:
+    """The page's template; to compile it takes as long as to fill it."""
     import jinja2  # slow to import, and the workbook, made by another process, needs other functions of this module
 
     environment = jinja2.Environment(
@@ -48,9 +59,7 @@ def page_html(
         "time": format_instant,
         "hours": lambda duration_ms: _hours(duration_ms),
     }
-    template = environment.get_template("statement.html")
-    context = _context(statement, unpaid, paper) | {"evidence": [_shown(table) for table in evidence if table.rows]}
-    return (template.render(**context) + "\n").encode()
+    return environment.get_template("statement.html")
 
 
 def _shown(table: EvidenceTable) -> dict[str, Any]:

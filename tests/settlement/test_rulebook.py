@@ -13,7 +13,7 @@ import pytest
 
 from collector.base.errors import ConfigError, RuleError
 from collector.settlement.rulebook.catalogue import CALENDAR_VALUES, READINGS, SERVICES, VALUES
-from collector.settlement.rulebook.load import load_rulebook
+from collector.settlement.rulebook.load import load_rulebook, read_rulebook_files, rulebook_of
 from tests.settlement.small_month import RULES, shipped_rulebook
 
 # Typed from regulation.zh.txt and rules.md: value by id and key. Changing any shipped number makes this fail.
@@ -246,3 +246,13 @@ def test_a_rulebook_without_the_calendar_loads_and_a_change_of_it_cuts_no_month_
     bare = load_rulebook(rules)
     assert not set(CALENDAR_VALUES) & set(bare.values)
     assert bare.change_days() == shipped_rulebook().change_days()
+
+
+def test_the_same_files_are_one_rulebook_wherever_a_copy_lies_and_a_changed_byte_is_another() -> None:
+    files = read_rulebook_files(RULES)
+    book = rulebook_of(files, "runs/1/rulebook")
+    assert rulebook_of(dict(files), "runs/2/rulebook") is book
+    changed = rulebook_of(files | {"rulebook.toml": files["rulebook.toml"] + b"\n"}, "runs/1/rulebook")
+    assert changed.hash != book.hash
+    with pytest.raises(ConfigError, match=r"runs/3/rulebook: no rulebook.toml here"):
+        rulebook_of({}, "runs/3/rulebook")

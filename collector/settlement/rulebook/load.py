@@ -12,6 +12,7 @@ import hashlib
 import re
 import tomllib
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +26,7 @@ __all__ = ["Rulebook", "load_rulebook"]
 
 _BOOK_KEYS: Final = frozenset({"id", "title", "text", "revises"})
 _HEAD: Final = "rulebook.toml"
+_KEPT_BOOKS: Final = 8  # a center reads the few it has again and again: for each run, page and check
 
 
 def load_rulebook(directory: Path) -> Rulebook:
@@ -38,10 +40,17 @@ def load_rulebook(directory: Path) -> Rulebook:
 
 def rulebook_of(files: Mapping[str, bytes], where: str) -> Rulebook:
     """Build a rulebook from the content of its files. `where`: their directory. Raises as `load_rulebook`."""
+    # Its whole path matters only to a problem: the copies of one rulebook, of each run, are one here.
+    return _built(tuple(files.items()), Path(where).name if _HEAD in files else where)
+
+
+@lru_cache(maxsize=_KEPT_BOOKS)
+def _built(contents: tuple[tuple[str, bytes], ...], where: str) -> Rulebook:
+    files = dict(contents)
     loader = Declarations()
     head: Table = {}
     tables: dict[str, Table] = {}
-    if "rulebook.toml" not in files:
+    if _HEAD not in files:
         loader.problem(where, "", tr("no rulebook.toml here: a rulebook is a directory with one file per article"))
     for name, raw in files.items():
         try:
@@ -49,7 +58,7 @@ def rulebook_of(files: Mapping[str, bytes], where: str) -> Rulebook:
         except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             loader.problem(name, "", tr("not TOML: {error}", error=error))
             continue
-        if name == "rulebook.toml":
+        if name == _HEAD:
             loader.known(name, "", table, _BOOK_KEYS)
             head = table
         else:
