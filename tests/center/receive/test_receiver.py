@@ -34,7 +34,7 @@ from tests.center.center_process import (
 from tests.patience import HANG_S
 from tests.size import sized
 
-KILLS = int(os.environ.get("KILLS", sized(4, 8)))
+KILLS = int(os.environ.get("KILLS", sized(2, 8)))
 
 
 def test_what_is_sent_is_stored_acknowledged_with_a_signature_and_sealed(tmp_path: Path) -> None:

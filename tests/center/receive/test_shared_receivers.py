@@ -33,10 +33,11 @@ from tests.center.center_process import (
 )
 from tests.center.db.postgresql_server import plain_url
 from tests.patience import HANG_S
+from tests.size import sized
 
 NAMES = ("receiver-1", "receiver-2", "receiver-3")
-BATCHES = 900
-KILLS = 12
+BATCHES = sized(450, 900)
+KILLS = sized(6, 12)
 
 
 def configured(folder: Path, database_url: str) -> wire.Signer:

@@ -44,6 +44,7 @@ from collector.model.interval import DAY_MS
 from collector.sheets.files import Delivered
 from tests.center.runs.center_months import JUNE, LI, RULES, new_store, settled
 from tests.center.runs.late_changes import at, fill
+from tests.size import in_turn
 
 NO_ORDERS = TableChange("orders", Delivered("orders.csv", b"id,unit,kind,start,end\n", ""))
 KINDS = ("plan", "orders", "reserve", "voltage_band", "exclusions", "revenue")
@@ -113,6 +114,9 @@ def gone(path: Path) -> None:
 
 DAMAGES = (flip, cut, other, gone)
 Damage = Callable[[Path], None]
+DERIVED = ("plan-*.parquet", "plan-*.digests")
+TABLES = (*(f"{kind}.csv" for kind in KINDS), "register.toml")
+STATEMENT = ("lines.csv", "plants.csv", "ledger.csv", "statement.html")
 every_damage = pytest.mark.parametrize("damage", DAMAGES)
 
 
@@ -153,8 +157,7 @@ def one_file(folder: Path, pattern: str) -> Path:
 # ---- tables and what is derived from them --------------------------------------------------------------------------
 
 
-@every_damage
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("kind", "damage"), in_turn(KINDS, DAMAGES))
 def test_a_cached_table_is_laid_out_again(
     store: CenterStore, once: tuple[Path, MadeRun], kind: str, damage: Damage, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -168,13 +171,11 @@ def test_a_cached_table_is_laid_out_again(
     assert (f"{path}: is not the file the store lists" in caplog.text) is (damage is not gone)
 
 
-@every_damage
-@pytest.mark.parametrize("pattern", ["plan-*.parquet", "plan-*.digests"])
+# Any other digests are bytes turned over.
+@pytest.mark.parametrize(("pattern", "damage"), in_turn(DERIVED, DAMAGES, {("plan-*.digests", other)}))
 def test_what_is_derived_from_the_plan_is_made_again(
     store: CenterStore, once: tuple[Path, MadeRun], pattern: str, damage: Damage
 ) -> None:
-    if damage is other and pattern.endswith("digests"):
-        pytest.skip("any other digests are bytes turned over")
     path, expected = one_file(store.directory / "laid-out", pattern), shown(opened(store, once))
     before = path.read_bytes()
     damage(path)
@@ -183,13 +184,11 @@ def test_what_is_derived_from_the_plan_is_made_again(
     assert path.read_bytes() == before
 
 
-@every_damage
-@pytest.mark.parametrize("name", [f"{kind}.csv" for kind in KINDS] + ["register.toml"])
+# A register has no revenue in it.
+@pytest.mark.parametrize(("name", "damage"), in_turn(TABLES, DAMAGES, {("register.toml", other)}))
 def test_a_table_of_a_runs_own_is_refused_and_no_other_run_has_it(
     store: CenterStore, once: tuple[Path, MadeRun], name: str, damage: Damage, tmp_path: Path
 ) -> None:
-    if damage is other and name == "register.toml":
-        pytest.skip("has no revenue in it")
     read = opened(store, once)
     damage(read.data / name)
     refused = said(read.data / name)
@@ -230,8 +229,7 @@ def forget_measured(store: CenterStore) -> None:
         store.write(lambda c, t=table: c.execute(delete(t))).result()  # type: ignore[misc]
 
 
-@every_damage
-@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize(("known", "damage"), in_turn([True, False], DAMAGES))
 def test_a_damaged_day_file_is_not_measured(
     store: CenterStore, once: tuple[Path, MadeRun], damage: Damage, known: bool, tmp_path: Path
 ) -> None:
@@ -303,8 +301,9 @@ ROW_DAMAGES: dict[str, Callable[[dict[bytes, bytes], bytes], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("damage", ROW_DAMAGES)
-@pytest.mark.parametrize("table", [day_result, day_segments, file_facts], ids=lambda table: table.name)
+@pytest.mark.parametrize(
+    ("table", "damage"), in_turn([day_result, day_segments, file_facts], list(ROW_DAMAGES)), ids=str
+)
 def test_a_stored_result_that_is_not_as_it_was_stored_is_made_again(
     store: CenterStore, once: tuple[Path, MadeRun], table: Table, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -329,8 +328,7 @@ def test_lost_segments_are_measured_again(store: CenterStore, once: tuple[Path, 
 # ---- what pages read -----------------------------------------------------------------------------------------------
 
 
-@every_damage
-@pytest.mark.parametrize("name", ["rows.msgpack", "segments.parquet"])
+@pytest.mark.parametrize(("name", "damage"), in_turn(["rows.msgpack", "segments.parquet"], DAMAGES))
 def test_what_pages_read_is_made_again_from_what_the_run_pinned(
     store: CenterStore, once: tuple[Path, MadeRun], name: str, damage: Damage, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -397,13 +395,11 @@ def test_rows_that_come_out_otherwise_are_not_taken(store: CenterStore, once: tu
 # ---- statement and rulebook ----------------------------------------------------------------------------------------
 
 
-@every_damage
-@pytest.mark.parametrize("name", ["lines.csv", "plants.csv", "ledger.csv", "statement.html"])
+# Of a page, cut says what another would say.
+@pytest.mark.parametrize(("name", "damage"), in_turn(STATEMENT, DAMAGES, {("statement.html", other)}))
 def test_a_statement_file_is_the_one_the_store_knows(
     store: CenterStore, once: tuple[Path, MadeRun], name: str, damage: Damage, tmp_path: Path
 ) -> None:
-    if damage is other and name == "statement.html":
-        pytest.skip("cut says it")
     again = settled(store)
     read = opened(store, once)
     path = read.statement_folder / name
