@@ -133,7 +133,7 @@ async def _working(app: Litestar) -> AsyncIterator[None]:
 
 
 def state_of(store: CenterStore, settings: CenterSettings, counters: Counters | None = None) -> State:
-    """What the handlers of an application share, anew."""
+    """A new state of an application: the things that its handlers share."""
     return State({"kept_forms": KeptForms(), "store": store, "settings": settings, "counters": counters})
 
 
