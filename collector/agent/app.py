@@ -48,7 +48,7 @@ from collector.agent.record.wiring import channels_of, layouts_with_all_units, l
 from collector.agent.uplink.uplink import Uplink
 from collector.base.clock import Clock, SimulatedClock, clock_state
 from collector.base.errors import CollectorError, ConfigError, StoreError
-from collector.base.notify import notify
+from collector.base.notify import notify, watchdog
 from collector.base.text import into
 from collector.points.agent_config import AgentConfig
 
@@ -166,7 +166,7 @@ class Agent:
         self._timetable = Timetable(
             self._channels, self._recorder, clock, period_ms=gateway.record_period_ms,
             reorder_ms=gateway.reorder_ms, in_step=isinstance(clock, SimulatedClock),
-            on_tick=lambda: notify("WATCHDOG=1"),
+            on_tick=watchdog(),
         )  # fmt: skip
         self._uplink = Uplink(buffer, config, status=self._state, echo=self._echo)
         self._workers: dict[Channel, asyncio.Task[None]] = {}

@@ -16,7 +16,7 @@ import ctypes
 import functools
 import time
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 from collector.base.clock_state import ClockState
 from collector.base.errors import LinkError
@@ -24,6 +24,7 @@ from collector.base.text import tr
 
 # Smaller steps of the wall clock are treated like a slew: none makes two records carry the same time.
 STEP_MS: Final = 1000
+_TIME_BYTES: Final = 8  # of an instant on the simulator's time socket
 _TOGETHER_S: Final = 0.05  # two clocks read within this time count as read together
 
 
@@ -93,14 +94,19 @@ class SystemClock:
         return _told(step_ms)
 
 
-class SimulatedClock:
-    """A clock kept by the simulator. Call `connect` before use; only one task may wait on it at a time."""
+class SimulatedClock(asyncio.Protocol):
+    """A clock kept by the simulator. Made by `connect`; only one task may wait on it at a time.
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, now_utc_ms: int) -> None:
-        self._reader = reader
-        self._writer = writer
-        self._now_utc_ms = now_utc_ms
-        self._waiting_for_utc_ms = now_utc_ms
+    The protocol of the connection itself: an instant is asked for at every tick, and streams took half of what that
+    costs.
+    """
+
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport | None = None
+        self._received = b""
+        self._answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._now_utc_ms = 0
+        self._waiting_for_utc_ms = 0
         self._lock = asyncio.Lock()
 
     @property
@@ -115,13 +121,36 @@ class SimulatedClock:
         Raises:
             LinkError: no simulator answers there.
         """
+        clock: SimulatedClock | None = None
         try:
             async with asyncio.timeout(10):
-                reader, writer = await asyncio.open_connection(host, port)
-                first = await reader.readexactly(8)
-        except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
+                _, clock = await asyncio.get_running_loop().create_connection(cls, host, port)
+                await clock._answer
+        except (OSError, TimeoutError) as error:
+            if clock is not None:
+                await clock.close()
             raise LinkError(tr("no simulated time here: {error!r}", error=error), subject=f"{host}:{port}") from error
-        return cls(reader, writer, int.from_bytes(first, "big", signed=True))
+        return clock
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The simulator sends its present time next."""
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's transport does not inherit from it
+
+    def data_received(self, data: bytes) -> None:
+        """Take the instants reached."""
+        received = self._received + data
+        while len(received) >= _TIME_BYTES:
+            self._now_utc_ms = self._waiting_for_utc_ms = int.from_bytes(received[:_TIME_BYTES], "big", signed=True)
+            received = received[_TIME_BYTES:]
+            if not self._answer.done():
+                self._answer.set_result(None)
+        self._received = received
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Tell whoever waits that the simulator has gone."""
+        self._transport = None
+        if not self._answer.done():
+            self._answer.set_exception(error or ConnectionResetError("closed by the simulator"))
 
     def now_utc_ms(self) -> int:
         """The simulated instant last reached, UTC ms."""
@@ -140,18 +169,22 @@ class SimulatedClock:
         async with self._lock:
             if time_utc_ms <= self._now_utc_ms:
                 return 0
-            self._waiting_for_utc_ms = time_utc_ms
             try:
-                self._writer.write(time_utc_ms.to_bytes(8, "big", signed=True))
-                answer = await self._reader.readexactly(8)
-            except (OSError, asyncio.IncompleteReadError) as error:
+                if self._transport is None:
+                    raise ConnectionResetError("closed by the simulator")
+                self._waiting_for_utc_ms = time_utc_ms
+                answer = self._answer = asyncio.get_running_loop().create_future()
+                self._transport.write(time_utc_ms.to_bytes(_TIME_BYTES, "big", signed=True))
+                await answer
+            except OSError as error:
                 raise LinkError(tr("the simulator that keeps the time has gone"), subject="time") from error
-            self._now_utc_ms = self._waiting_for_utc_ms = int.from_bytes(answer, "big", signed=True)
             return _told(min(0, self._now_utc_ms - time_utc_ms))  # followed quickly, time overshoots
 
     async def close(self) -> None:
         """Disconnect; simulated time no longer waits for this process."""
-        self._writer.close()
+        self._answer.cancel()
+        if self._transport is not None:
+            self._transport.close()
 
 
 def arrival_utc_ms(clock: Clock) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from collector.base.notify import notify
+from collector.base.notify import notify, watchdog
 from collector.center.operate.watchdog import PERIOD_S
 from tests.patience import HANG_S
 
@@ -147,4 +147,6 @@ def test_words_to_systemd_arrive_as_one_datagram(tmp_path: Path, monkeypatch: py
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
         notify("READY=1")
         assert listener.recv(100) == b"READY=1"
+        watchdog()()
+        assert listener.recv(100) == b"WATCHDOG=1"
     notify("WATCHDOG=1")  # nobody listens any more: no error

@@ -64,7 +64,8 @@ class Job:
     """The points of one device with one period. `next_ms`: when they are due; `budget_s`: real time allowed per cycle.
 
     `told`: failing requests already logged, so that each is logged once until all succeed again; `faults_told`: places
-    where its driver failed, each logged once. `reopen`: close the device before it is read again.
+    where its driver failed, each logged once. `reopen`: close the device before it is read again. `at_once`: first due
+    when the timetable starts, not at a multiple of the period: a device that reports changes is listened to from then.
     """
 
     device: Device
@@ -80,6 +81,13 @@ class Job:
     told: set[str] = field(default_factory=set)
     faults_told: set[str] = field(default_factory=set)
     reopen: bool = False
+    at_once: bool = False
+
+    def begin_at(self, time_utc_ms: int) -> None:
+        """Set when the job is due first, as the timetable starts at this instant."""
+        self.start_at(time_utc_ms)
+        if self.at_once:
+            self.next_ms = time_utc_ms
 
     def start_at(self, time_utc_ms: int) -> None:
         """Make the job due at the first multiple of its period at or after this instant."""
@@ -95,6 +103,8 @@ class Channel:
         self._clock, self._sink = clock, sink
         self._due: dict[int, Job] = {}
         self._deadlines = Deadlines()
+        self._now_s: Callable[[], float] = lambda: 0.0  # loop time, once the worker runs
+        self._task: asyncio.Task[object] | None = None
         self._wanted = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -114,6 +124,11 @@ class Channel:
             self._idle.clear()
             self._wanted.set()
 
+    @property
+    def is_busy(self) -> bool:
+        """True while a read is due or under way."""
+        return bool(self._due)
+
     async def finished(self) -> None:
         """Wait until no read is due or under way."""
         await self._idle.wait()
@@ -132,6 +147,7 @@ class Channel:
 
     async def run(self) -> None:
         """Read the jobs that are due, until cancelled; then close the devices."""
+        self._now_s, self._task = asyncio.get_running_loop().time, asyncio.current_task()
         try:
             while True:
                 await self._wanted.wait()
@@ -157,31 +173,54 @@ class Channel:
             self._tell(job, error)
 
     async def _serve(self, job: Job) -> None:
-        loop = asyncio.get_running_loop()
         if job.reopen:
             job.reopen = False
             await self._close(job)
-        if job.error is not None and loop.time() < job.retry_at_s:
+        begin_s = self._now_s()
+        if job.error is not None and begin_s < job.retry_at_s:
             self._give_failed(job, job.error)
             return
         job.health.reads += 1
-        begin_s = loop.time()
         try:
             with contained(job.device.name):
-                answer = await _read(job, self._deadlines, begin_s)
+                answer = await self._read(job, begin_s)
                 failure = _failure_in(answer, job.device.name)
         except DeviceError as error:
-            job.health.reading_s += loop.time() - begin_s
+            job.health.reading_s += self._now_s() - begin_s
             self._on_failure(job, error)
             self._give_failed(job, error)
             return
-        took_s = loop.time() - begin_s
+        took_s = self._now_s() - begin_s
         job.health.reading_s += took_s
         if failure is not None:
             self._on_failure(job, failure)
         else:
             self._on_success(job, answer, took_s)
         self._sink(answer)
+
+    async def _read(self, job: Job, begin_s: float) -> Answer:
+        """Read a job's points. `begin_s`: now, loop time.
+
+        Raises:
+            DriverFault: the driver is stuck. Its last request has ended long before this, whatever the line does; a
+                wait that nothing ends would keep every device of the channel from being read until the agent is
+                restarted.
+        """
+        longest_s = 4 * job.budget_s + _STUCK_S
+        task = self._task
+        assert task is not None
+        cancelled_before = task.cancelling()
+        read = _StuckRead(task)
+        self._deadlines.begin(read, begin_s + longest_s)
+        try:
+            return await job.device.read(job.points, budget_s=job.budget_s)
+        except asyncio.CancelledError as error:
+            if not read.is_stuck or task.uncancel() > cancelled_before:
+                raise
+            message = f"the driver was stuck for {longest_s:g} s: its device is closed and read anew"
+            raise DriverFault(message, subject=job.device.name, place="stuck") from error
+        finally:
+            self._deadlines.end(read)
 
     def _on_success(self, job: Job, answer: Answer, took_s: float) -> None:
         health = job.health
@@ -241,30 +280,6 @@ class _StuckRead:
     def expire(self) -> None:
         """Cancel the read: the driver should have returned long ago."""
         self.is_stuck = self._task.cancel()
-
-
-async def _read(job: Job, deadlines: Deadlines, begin_s: float) -> Answer:
-    """Read a job's points. `begin_s`: now, loop time.
-
-    Raises:
-        DriverFault: the driver is stuck. Its last request has ended long before this, whatever the line does; a wait
-            that nothing ends would keep every device of the channel from being read until the agent is restarted.
-    """
-    longest_s = 4 * job.budget_s + _STUCK_S
-    task = asyncio.current_task()
-    assert task is not None
-    cancelled_before = task.cancelling()
-    read = _StuckRead(task)
-    deadlines.begin(read, begin_s + longest_s)
-    try:
-        return await job.device.read(job.points, budget_s=job.budget_s)
-    except asyncio.CancelledError as error:
-        if not read.is_stuck or task.uncancel() > cancelled_before:
-            raise
-        message = f"the driver was stuck for {longest_s:g} s: its device is closed and read anew"
-        raise DriverFault(message, subject=job.device.name, place="stuck") from error
-    finally:
-        deadlines.end(read)
 
 
 def _failure_in(answer: Answer, device: str) -> DeviceError | None:

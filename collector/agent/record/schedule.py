@@ -3,9 +3,8 @@
 
 A tick at T: devices due at T are handed to their workers, and the timetable does not wait for them; at T + `reorder_ms`
 the spontaneous readings are collected, and the records of T are made and queued for the store. In a simulated run the
-timetable waits for the reads before the next instant, and for the commits before the next write, so that the records
-do not depend on the speed of the machine. There the commits are made in the timetable's own thread: nothing else is due
-while time stands, and handing over to another thread cost more than a commit.
+timetable waits for the reads before the next instant, and makes the commits itself, so that the records do not depend
+on the speed of the machine: nothing else is due while time stands, and handing a commit over cost more than making it.
 """
 
 from __future__ import annotations
@@ -78,7 +77,7 @@ class Timetable:
         recorder: makes the records; `take` feeds it.
         clock: schedules and stamps.
         period_ms, reorder_ms: time between ticks; how long after its instant a tick is written.
-        in_step: wait for reads and store before asking for the next instant (simulated time).
+        in_step: wait for reads and commits before asking for the next instant (simulated time).
         on_tick: called after each written tick, e.g. for a watchdog.
     """
 
@@ -89,6 +88,8 @@ class Timetable:
         self._channels, self._recorder, self._clock = channels, recorder, clock
         self._period_ms, self._reorder_ms, self._in_step, self._on_tick = period_ms, reorder_ms, in_step, on_tick
         self._queue: asyncio.Queue[Callable[[Store], None]] = asyncio.Queue(_STORE_QUEUE_MAXIMUM)
+        self._queued = 0  # commits in the queue or under way from it
+        self._direct: Store | None = None  # in simulated time: where commits are made without the queue
         self._next_tick_ms = 0
         self._unwritten: deque[int] = deque()
         self._last_tick_s: float | None = None  # monotonic clock
@@ -115,13 +116,13 @@ class Timetable:
         """Apply a change in the timetable's own task, so that no record of the old recorder follows `on_store`."""
         while self._changes:
             change = self._changes.popleft()
-            await self._queue.put(change.on_store)
+            await self._put(change.on_store)
             change.recorder.succeed(self._recorder)
             now_ms = self._clock.now_utc_ms()
             for channel in change.channels:
                 if channel not in self._channels:
                     for job in channel.jobs:
-                        job.start_at(now_ms)
+                        job.begin_at(now_ms)
             self._channels, self._recorder = change.channels, change.recorder
             if not change.done.done():
                 change.done.set_result(None)
@@ -138,8 +139,8 @@ class Timetable:
         while True:
             written_ms = self._unwritten[0] + self._reorder_ms if self._unwritten else self._next_tick_ms
             instant = min(self._next_tick_ms, written_ms, next_due_ms(self._channels))
-            if self._in_step and instant == written_ms:
-                # So the commits up to here do not depend on the machine's speed; the disk worked during the reads.
+            if self._in_step and self._queued and instant == written_ms:
+                # The store refused a tick: time stands until it takes it.
                 await self._queue.join()
             step_ms = await self._clock.sleep_until(instant)
             await self._apply_changes()
@@ -152,14 +153,15 @@ class Timetable:
             await self._on_instant(now_ms)
             if self._in_step:
                 for channel in self._channels:
-                    await channel.finished()
+                    if channel.is_busy:
+                        await channel.finished()
 
     def _start_over(self) -> None:
         now_ms = self._clock.now_utc_ms()
         self._next_tick_ms = -(-now_ms // self._period_ms) * self._period_ms
         for channel in self._channels:
             for job in channel.jobs:
-                job.start_at(now_ms)
+                job.begin_at(now_ms)
 
     def _look_at_last_record(self) -> None:
         """Open a new era if the clock is behind the last record: it was set back while no agent ran."""
@@ -203,7 +205,8 @@ class Timetable:
 
     async def _write(self, tick_ms: int) -> None:
         for channel in self._channels:
-            self._recorder.feed(channel.collect())
+            if readings := channel.collect():
+                self._recorder.feed(readings)
         state = clock_state(self._clock)
         if state is not self._clock_state:
             self._clock_state = state
@@ -214,8 +217,21 @@ class Timetable:
         self.counts.ticks += 1
         self.counts.records += len(records)
         self.counts.gaps += len(gaps)
-        await self._queue.put(lambda store: store.append(records, gaps))
+        await self._put(lambda store: store.append(records, gaps))
         self._on_tick()
+
+    async def _put(self, put: Callable[[Store], None]) -> None:
+        """Queue a commit; in simulated time make it at once, unless the store refuses it or another waits."""
+        if self._direct is not None and not self._queued:
+            try:
+                put(self._direct)
+                return
+            except Unusable:
+                raise
+            except StoreError:
+                pass  # `store` tries again and says why
+        self._queued += 1
+        await self._queue.put(put)
 
     async def store(self, store: Store, executor: Executor) -> None:
         """Commit queued ticks in order, in the store's own thread (in simulated time in this one), until cancelled.
@@ -226,6 +242,7 @@ class Timetable:
             StoreError: the store is damaged or taken over; this process is at its end.
         """
         loop = asyncio.get_running_loop()
+        self._direct = store if self._in_step else None
         while True:
             put = await self._queue.get()
             while True:
@@ -247,6 +264,7 @@ class Timetable:
             if self.store_error:
                 _LOG.warning("store=accepts again")
                 self.store_error = ""
+            self._queued -= 1
             self._queue.task_done()
 
     async def drain(self) -> None:

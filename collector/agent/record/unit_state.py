@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from operator import itemgetter
+from operator import add, itemgetter
 from typing import Final, NamedTuple
 
 from collector.model.record import Quality, UnitLayout
@@ -71,14 +71,13 @@ class UnitState:
 
     __slots__ = (
         "at_ms", "backups", "fresh_start", "held_ms", "last_ms", "layout", "pending", "qualities", "reported",
-        "stale_least_ms", "stale_ms", "values", "watched",
+        "stale_ms", "values", "watched",
     )  # fmt: skip
 
     def __init__(
         self, layout: UnitLayout, stale_ms: Sequence[int], backups: dict[int, int], watched: frozenset[int]
     ) -> None:
         self.layout, self.stale_ms, self.backups, self.watched = layout, tuple(stale_ms), backups, watched
-        self.stale_least_ms = min(stale_ms)
         self.at_ms = [0] * len(stale_ms)
         self.held_ms = [0] * len(stale_ms)
         self.values: list[int | None] = [None] * len(stale_ms)
@@ -126,8 +125,8 @@ class UnitState:
     def at(self, time_ms: int) -> tuple[tuple[int | None, ...], tuple[Quality, ...]]:
         """Values and qualities of a record at `time_ms`; a backup replaces a primary source without a usable value."""
         count = len(self.layout.quantities)
-        limit_ms = time_ms - self.stale_least_ms
-        if min(self.at_ms) >= limit_ms or min(map(max, self.at_ms, self.held_ms)) >= limit_ms:
+        # Mostly no value is stale; sources that are read or held seldom may have an old one.
+        if min(map(add, map(max, self.at_ms, self.held_ms), self.stale_ms)) >= time_ms:
             if not self.backups:
                 return tuple(self.values), tuple(self.qualities)
             values, qualities = self.values[:count], self.qualities[:count]

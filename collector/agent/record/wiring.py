@@ -58,7 +58,9 @@ def channels_of(config: AgentConfig, devices: Sequence[DeviceOnLine], clock: Clo
                 wanted = (*guards, *points)
                 if wanted == built.device.points:  # where all points are read together, no second tuple is made
                     wanted = built.device.points
-                jobs.append(Job(built.device, wanted, period_ms, budget_s, backoff_s, units))
+                job = Job(built.device, wanted, period_ms, budget_s, backoff_s, units)
+                job.at_once = built.settings.is_telecontrol
+                jobs.append(job)
         channels.append(Channel(line, jobs, clock, sink))
     return channels
 

@@ -395,7 +395,8 @@ def test_what_is_refused_for_now_is_told_by_code_and_count(code: str, tmp_path: 
         assert compute_capacity(load_agent(path)).kept == {}
 
 
-def test_a_store_that_refuses_loses_no_tick_and_is_told() -> None:
+@pytest.mark.parametrize("in_step", [False, True])
+def test_a_store_that_refuses_loses_no_tick_and_is_told(in_step: bool) -> None:
     class FullDisk(MemoryStore):
         refusals = 2
 
@@ -410,7 +411,7 @@ def test_a_store_that_refuses_loses_no_tick_and_is_told() -> None:
         device = FakeDevice("d", clock)
         channel = channel_of(clock, take, device)
         recorder = Recorder([QuantitySource(device.points[0], "d", 3000)], period_ms=1000, last={})
-        timetable = Timetable([channel], recorder, clock, period_ms=1000, reorder_ms=200, in_step=False)
+        timetable = Timetable([channel], recorder, clock, period_ms=1000, reorder_ms=200, in_step=in_step)
         take.append(timetable.take)
         store = FullDisk()
         told: list[str] = []

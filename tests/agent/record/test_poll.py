@@ -307,6 +307,20 @@ def test_a_worker_that_is_told_to_end_ends_although_its_driver_waits() -> None:
     run(scenario)
 
 
+@pytest.mark.parametrize(("at_once", "reads"), [(False, 1), (True, 2)])
+def test_a_device_that_reports_changes_is_listened_to_from_the_start(at_once: bool, reads: int) -> None:
+    async def scenario() -> None:
+        # T is 20 s after a minute: the next multiple of the period comes after 40 s.
+        clock, take = SteppedClock(end_utc_ms=T + 50_000), list[Callable[[Answer], None]]()
+        device = FakeDevice("d", clock)
+        channel = channel_of(clock, take, device)
+        channel.jobs[0].period_ms, channel.jobs[0].at_once = 60_000, at_once
+        await operate(clock, [channel], take, [device])
+        assert device.reads == reads
+
+    run(scenario)
+
+
 @pytest.mark.parametrize("in_step", [True, False])
 def test_only_in_simulated_time_commits_are_made_in_the_timetables_own_thread(in_step: bool) -> None:
     threads: set[int] = set()
