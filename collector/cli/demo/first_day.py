@@ -13,15 +13,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
+from collector.base.resources import config_path
 from collector.model.interval import DAY_MS
-from collector.trial.processes import Processes
 from simulators.plant.inputs import write_inputs
 from simulators.plant.scenario import Scenario
 
 Lines = list[dict[str, str]]
-_TIMEOUT_S = 120.0
 _MINUTES = DAY_MS // 60_000
 
 
@@ -33,8 +30,8 @@ class FirstDay:
         lake: the folder of the center's day files.
     """
 
-    def __init__(self, folder: Path, lake: Path, scenario: Scenario, processes: Processes) -> None:
-        self._folder, self._lake, self._scenario, self._processes = folder, lake, scenario, processes
+    def __init__(self, folder: Path, lake: Path, scenario: Scenario) -> None:
+        self._folder, self._lake, self._scenario = folder, lake, scenario
         self.is_settled = False
         self._short: set[Path] = set()
 
@@ -53,6 +50,8 @@ class FirstDay:
 
         An incomplete file is sealed again later: a batch may arrive late, and later batches before it.
         """
+        import pyarrow.parquet as pq
+
         units = {unit.id for unit in self._scenario.settings.unit if unit.plant == plant}
         for path in self._lake.glob(f"{plant}/{self._day}-*.parquet"):
             if path not in self._short:
@@ -77,15 +76,16 @@ class FirstDay:
         return self._scenario.month.first_day.isoformat()
 
     def _settle(self, files: list[Path]) -> Lines:
+        from collector.cli.settle.command import RULEBOOK, settle_folder
+
         data, out = self._folder / "data", self._folder / "statement"
         write_inputs(self._scenario, data)
         records = data / "records"
         records.mkdir(parents=True, exist_ok=True)
         for file in files:
             link_or_copy(file, records / f"{file.parent.name}-{file.name}")
-        arguments = ("--data", str(data), "--out", str(out), "--until", self._day)
-        month = str(self._scenario.month)
-        self._processes.run("first day", "collector.cli.main", "settle", month, *arguments, timeout_s=_TIMEOUT_S)
+        month = self._scenario.month
+        settle_folder(month, data, out, config_path(RULEBOOK), last_day=month.first_day)
         with (out / "lines.csv").open(encoding="utf-8", newline="") as rows:
             return list(csv.DictReader(rows))
 

@@ -18,6 +18,7 @@ from collector.model.interval import DAY_MS, HOUR_MS, Interval, Month
 from collector.trial.processes import Processes, SimulatorControl, Usage, advance_time, wait_for_port, wait_until
 from simulators.plant.scenario import Instance, Scenario, free_ports, instantiate, load_scenario
 
+CONNECTED = "connected to"  # the center's log has it once its receiver hears the broker
 DOWN_MS = 180_000  # simulated time that passes while the agent is dead
 RUN_TIMEOUT_S = 1800.0
 DRAIN_TIMEOUT_S = 60.0
@@ -100,19 +101,21 @@ class _DemoMonth:
         self.run, self.processes, self.progress, self.broker_port = run, processes, progress, broker_port
         self.control_port = int(run.instance.control.rpartition(":")[2])
         self.time_port = int(run.instance.time_server.rpartition(":")[2])
-        self.first_day = FirstDay(run.out / "first-day", run.center_dir / "lake", run.scenario, processes)
+        self.first_day = FirstDay(run.out / "first-day", run.center_dir / "lake", run.scenario)
 
     def play(self) -> None:
         """Run everything, from the first process to the last."""
-        self.start_broker()
         config = self.run.instance.directory
+        # The center first: it takes longest to start.
         self.processes.start("center", "collector.cli.main", "center", "run", str(config / "center.toml"))
+        self.start_broker()
         scenario_file, control = str(self.run.instance.scenario_file), self.run.instance.control
         arguments = ("simulate", scenario_file, "--control", control, "--time", "driven")
         self.processes.start("simulators", "collector.cli.main", *arguments)
         wait_for_port(self.control_port, processes=self.processes)
         self.control = SimulatorControl(self.control_port)
         try:
+            self.wait_for_the_center()
             self.progress.stage("one month of simulated time · 模拟一个月")
             self.pass_time()
             self.progress.stage("last batches to the center · 上送余量")
@@ -123,6 +126,20 @@ class _DemoMonth:
         finally:
             self.control.close()
 
+    def wait_for_the_center(self) -> None:
+        """Start the agent with time held, and wait for the center: nobody keeps batches that come before it.
+
+        They would be sent again after `ack_timeout_s`, and the first day be complete only then.
+        """
+        self.control.ask("hold", at_utc_ms=self.run.scenario.run.start_ms)  # simulated time starts with the agent
+        self.start_agent()
+        log = self.processes.log("center")
+        wait_until(
+            lambda: CONNECTED in log.read_text("utf-8", "replace"), processes=self.processes, timeout_s=RUN_TIMEOUT_S,
+            what=f"the center {CONNECTED} the broker",
+        )  # fmt: skip
+        self.control.ask("release")
+
     def pass_time(self) -> None:
         """Run the month with its faults."""
         start_ms = self.run.month.interval.start_ms
@@ -132,10 +149,8 @@ class _DemoMonth:
         else:
             plan += [(start_ms + 14 * DAY_MS, self.stop_broker), (start_ms + 16 * DAY_MS, self.restart_broker)]
         plan.sort(key=lambda each: each[0])
-        for index, (at_ms, action) in enumerate(plan):
+        for at_ms, action in plan:
             self.control.ask("hold", at_utc_ms=at_ms)
-            if index == 0:  # not before the first hold is set: simulated time starts with the agent
-                self.start_agent()
             self.wait_until(lambda: bool(self.status()["holding"]), f"instant {at_ms}")
             action(at_ms)
             self.control.ask("release")
@@ -221,7 +236,7 @@ def _write_keys(instance: Instance, scenario: Scenario, address: str) -> None:
         '[center]\nid = "demo-center"\nstate_dir = "../center"\nsigning_key_file = "keys/center.pem"',
         f'[mqtt]\nhost = "{host}"\nport = {port}\nroot = "demo"',
         "[receiver]\nmax_age_days = 36500\nmax_future_s = 3e9",  # simulated time may be far from real time
-        "[lake]\nseal_after_s = 3.0\ncheck_every_s = 1.0",
+        "[lake]\nseal_after_s = 2.0\ncheck_every_s = 1.0",
     ]
     agent = instance.agent_file.read_text("utf-8")
     generate_key_pair(keys / "center.pem", keys / "center.pub")
