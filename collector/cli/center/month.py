@@ -73,7 +73,10 @@ def show_month(
         (s.number, s.state, s.edition, s.run_id, time_text(s.at_ms), s.prepared_by, s.approved_by, s.document, s.reason)
         for s in steps
     ]
-    show_rows(title, names, cells)
+    if cells:
+        show_rows(title, names, cells)
+    else:
+        print(say(title))
     for p in waiting:
         print_text(
             "proposal {id} by {prepared_by}: to {to}, run {run_id}; waits for approval",

@@ -14,7 +14,8 @@ import typer
 
 from collector.base.text import said_by
 from collector.cli.center.store import find_config
-from collector.cli.language import say
+from collector.cli.language import print_text, say
+from collector.cli.table import print_table
 
 if TYPE_CHECKING:
     from collector.center.people.access import Actor
@@ -58,17 +59,14 @@ def show_rows(title: str, names: Sequence[str], rows: Sequence[Sequence[Any]], *
     if as_json:
         print(to_json([dict(zip(names, row, strict=True)) for row in rows]))
         return
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
+    if not rows:
+        print_text("{title}: nothing to list", title=title)
+        return
+    print_table(title, names, [["" if cell is None else _printable(say(cell)) for cell in row] for row in rows])
 
-    table = Table(title=say(title), title_justify="left")
-    for name in names:
-        table.add_column(say(name), overflow="fold")
-    for row in rows:
-        texts = ("" if cell is None else say(cell) for cell in row)
-        table.add_row(*(escape("".join(c if c.isprintable() else " " for c in text)) for text in texts))
-    Console().print(table)
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def to_json(value: Any) -> str:

@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The tables a person at a gateway reads."""
+"""The tables that a person at a gateway or at the center reads on a console."""
 
 from __future__ import annotations
+
+import re
 
 import pytest
 
 from collector.agent.operate.health import DeviceHealth
+from collector.base.text import tr
+from collector.cli import table
 from collector.cli.agent.operate import _state
+from collector.cli.center.screen import show_rows
 from collector.cli.table import print_table
 
 
@@ -24,6 +29,31 @@ def test_a_column_in_which_nothing_stands_is_left_out_and_numbers_stand_to_the_r
 def test_lines_stay_whole_where_no_terminal_is(capsys: pytest.CaptureFixture[str]) -> None:
     print_table("Read once", ("name", "error"), [("p", "no answer within 3.0 s " * 6)])
     assert sum("no answer" in line for line in capsys.readouterr().out.splitlines()) == 1
+
+
+def test_nothing_is_left_out_where_a_table_is_wider_than_the_console(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table, "_PIPE_WIDTH", 50)
+    headings = ("month", "plant", "service", "claims", "due", "who")
+    row = ("2026-03", "hydropower-1", "gas_start_stop", "123456.78", "2026-04-10T12:00:00", "zhangsan")
+    print_table("reviews", headings, [row])
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= 50
+    told = re.sub(r"\W|_", "", shown)
+    assert sorted(told) == sorted(re.sub(r"\W|_", "", "".join(["reviews", *headings, *row])))
+
+
+def test_a_list_of_nothing_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    show_rows(tr("reviews"), ("no", "month"), [])
+    assert capsys.readouterr().out == "reviews: nothing to list\n"
+
+
+def test_texts_of_people_do_not_move_the_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    show_rows(tr("reviews"), ("no", "claims"), [(1, "\x1b[2J[red]more"), (2, None)])
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown
+    assert "[2J[red]more" in shown
 
 
 @pytest.mark.parametrize(
