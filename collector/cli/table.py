@@ -30,11 +30,17 @@ def print_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[obj
     heads = [say(headings[index]) for index in shown]
     body = [[row[index] for index in shown] for row in cells]
     console = Console()
-    console = Console(width=console.width if console.is_terminal else _PIPE_WIDTH)
+    is_terminal = console.is_terminal
+    console = Console(width=console.width if is_terminal else _PIPE_WIDTH)
     table = _table(say(title), heads, body, folds_words=False)
     if console.measure(table, options=console.options.update(width=_ANY_WIDTH)).minimum > console.width:
         table = _table(say(title), heads, body, folds_words=True)
-    console.print(table)
+    if is_terminal:
+        console.print(table)
+        return
+    with console.capture() as captured:
+        console.print(table)
+    print("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]], *, folds_words: bool) -> Table:
