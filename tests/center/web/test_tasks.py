@@ -14,6 +14,7 @@ from collector.center.db.tables_quality import alarm
 from collector.center.month.reviews import ReviewRequest, submit_review
 from collector.center.operate.inbox.tasks import tasks_of
 from collector.center.papers.filings import make_filings
+from collector.center.people import four_eyes
 from collector.center.runs.month_state import MonthStage
 from tests.center.made_month import DAYS, LI, MAY, PLANT_1, add_run, on, step, take_through
 from tests.center.runs.center_months import take
@@ -101,11 +102,14 @@ def test_a_task_names_the_plant_by_the_register(own: World) -> None:
 
 
 def test_the_name_of_a_plant_stands_wherever_the_plant_does(own: World) -> None:
-    """In the duty, the subject of an alarm and its task, the details of the audit log."""
+    """In the duty, the subjects of an alarm and of a decision and their tasks, the details of the audit log."""
     take(own.store, "register", REGISTER)
     review_of_p1(own)
     row = {"code": "plant_silent", "subject": "P1/g1", "standing": 1, "since_ms": on(4), "text": "nothing heard"}
     own.store.write(lambda c: c.execute(alarm.insert().values(row))).result()
+    own.store.write(
+        lambda c: four_eyes.propose(c, actor=LI, kind="repair", subject="P1 2026-05-03", content={}, now_ms=on(5))
+    ).result()
     form = {"csrf": own.csrf_of("admin"), "name": "pia", "full_name": "Pia", "role": "plant", "plant": "P1"}
     with own.browser("admin") as client:
         made = client.post("/users", data={**form, "password": "correct horse battery"})
@@ -117,6 +121,9 @@ def test_the_name_of_a_plant_stands_wherever_the_plant_does(own: World) -> None:
         assert "电厂：演示燃煤电厂 P1" in entry
         assert "演示燃煤电厂 P1/g1" in client.get("/alarms").text
         assert "演示燃煤电厂 P1/g1" in client.get("/tasks").text
+    with own.browser("anna", "zh") as client:
+        assert "日文件修复：演示燃煤电厂 P1 2026-05-03" in client.get("/tasks").text
+        assert "演示燃煤电厂 P1 2026-05-03" in client.get("/decisions").text
 
 
 def test_a_question_of_a_plant_waits_for_its_answer_and_no_other_plant_sees_it(own: World) -> None:

@@ -116,10 +116,8 @@ def _to_decide(
         elif each.kind.startswith("substitution"):
             path, text = "/substitutions", tr("a substitution: {subject}", subject=said_subject(each.subject))
         else:
-            path, text = (
-                "/decisions",
-                tr("{kind}: {subject}", kind=each.kind, subject=named_subject(each.subject, names())),
-            )
+            path = "/decisions"
+            text = tr("repair of a day file: {subject}", subject=named_subject(each.subject, names()))
         yield WaitingTask("approve", text, each.prepared_ms, None if review is None else review.answer_due, path)
 
 
