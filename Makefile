@@ -19,7 +19,8 @@ help:  ## this list
 .venv.demo.stamp: SIZE = 150 MB in 75 packages, 450 MB installed
 .venv.stamp .venv.demo.stamp: pyproject.toml constraints.txt requirements/moto.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version if sys.version_info < (3, 11) else 0)'
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@# A venv module that lacks its other half (Debian: python3-venv) leaves an environment without pip behind.
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv .venv
 	@echo 'fetching what is not there yet into .venv, at most $(SIZE); minutes on a slow line'
 	@# Until 0.1.0 the distribution had a name that belongs to a stranger on public indexes.
 	@$(BIN)/python -m pip uninstall --quiet --quiet --yes collector
