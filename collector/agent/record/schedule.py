@@ -189,10 +189,14 @@ class Timetable:
         self._start_over()
 
     async def _on_instant(self, now_ms: int) -> None:
-        while self._unwritten and self._unwritten[0] + self._reorder_ms <= now_ms:
-            await self._write(self._unwritten.popleft())
         for channel in self._channels:
             channel.start(now_ms)
+        if self._unwritten and self._unwritten[0] + self._reorder_ms <= now_ms:
+            # The workers send their requests first: devices answer while the records are made. What they answer is of
+            # this instant, later than the records'.
+            await asyncio.sleep(0)
+            while self._unwritten and self._unwritten[0] + self._reorder_ms <= now_ms:
+                await self._write(self._unwritten.popleft())
         if self._next_tick_ms <= now_ms:
             tick_ms = now_ms // self._period_ms * self._period_ms
             self.counts.missed += (tick_ms - self._next_tick_ms) // self._period_ms

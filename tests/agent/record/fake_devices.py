@@ -95,11 +95,11 @@ def job(device: FakeDevice, period_ms: int = 1000) -> Job:
 
 async def operate(
     clock: SteppedClock, channels: list[Channel], take: list[Callable[[Answer], None]], devices: Sequence[FakeDevice],
-    *, in_step: bool = True, store: MemoryStore | None = None,
+    *, in_step: bool = True, store: MemoryStore | None = None, reorder_ms: int = 200,
 ) -> tuple[MemoryStore, Timetable]:  # fmt: skip
     """Run the timetable until the clock's end."""
     recorder = Recorder([QuantitySource(d.points[0], d.name, 3000) for d in devices], period_ms=1000, last={})
-    timetable = Timetable(channels, recorder, clock, period_ms=1000, reorder_ms=200, in_step=in_step)
+    timetable = Timetable(channels, recorder, clock, period_ms=1000, reorder_ms=reorder_ms, in_step=in_step)
     take.append(timetable.take)
     store = store or MemoryStore()
     with ThreadPoolExecutor(1) as executor:

@@ -321,6 +321,26 @@ def test_a_device_that_reports_changes_is_listened_to_from_the_start(at_once: bo
     run(scenario)
 
 
+def test_devices_are_asked_before_the_records_of_the_tick_before_are_made() -> None:
+    class WatchedStore(MemoryStore):
+        def append(self, records: Sequence[UnitRecord], gaps: Sequence[GapRecord] = ()) -> None:
+            asked.append(device.reads)
+            super().append(records, gaps)
+
+    asked: list[int] = []
+    clock, take = SteppedClock(), list[Callable[[Answer], None]]()
+    device = FakeDevice("d", clock)
+
+    async def scenario() -> None:
+        channels, store = [channel_of(clock, take, device)], WatchedStore()
+        await operate(clock, channels, take, [device], store=store, reorder_ms=1000)
+        # FakeDevice answers the number of its reads: no record has the answer that came while it was made.
+        assert [r.values for r in store.records] == [(i + 1,) for i in range(10)]
+
+    run(scenario)
+    assert asked == [i + 2 for i in range(10)]
+
+
 @pytest.mark.parametrize("in_step", [True, False])
 def test_only_in_simulated_time_commits_are_made_in_the_timetables_own_thread(in_step: bool) -> None:
     threads: set[int] = set()
