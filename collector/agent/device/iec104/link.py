@@ -46,6 +46,7 @@ from typing import Final
 import c104
 
 from collector.agent.device.iec104.startdt import TransferStart
+from collector.agent.device.iec104.thread_state import ThreadStates
 from collector.agent.device.iec60870.asdu import COUNTER_INTERROGATION, INTERROGATION, TransmissionCause
 from collector.base.errors import Silent
 from collector.base.text import tr
@@ -57,6 +58,9 @@ _DROPPED: Final = frozenset({2, 4, 6, 8, 10, 12, 14, 16, 17, 18, 19})
 _FRAMES_LOOKED_AT: Final = 500
 _LOOKS: Final = 3
 _QUEUE_MAXIMUM: Final = 100_000
+# A connection that has brought so many messages lives long enough for the states of its threads to be kept.
+KEEPS_AFTER: Final = 1000
+_STATES: Final = ThreadStates()
 # Longest waits for a delivery by another thread, s: of the consumer of the queue, and of the receiving thread.
 _HAND_OVER_S: Final = 1.0
 _TURN_S: Final = 5.0
@@ -170,6 +174,7 @@ class Link:
         self.failure: Exception | None = None
         self._stamp, self._wake = stamp, wake
         self._seen_open = False
+        self._messages = 0  # since the connection began
         self._arrivals = Arrivals()
         # Number of messages that answered an interrogation, by common address and kind; number of the last one sent.
         requests = (INTERROGATION, COUNTER_INTERROGATION)
@@ -207,6 +212,9 @@ class Link:
                 if (request := (message.common_address, _REQUEST_OF.get(apdu[8] & 0x3F, 0))) in self._answers:
                     self._answers[request] += 1
                 self._put(apdu)
+                self._messages += 1
+                if self._messages > KEEPS_AFTER:
+                    _STATES.keep()
             except BaseException as error:
                 self._fail(error)
             if cause == c104.Umc.UNKNOWN_IOA:
@@ -217,6 +225,7 @@ class Link:
                 # States are reported late and in order: only a link that was seen open can be lost.
                 if (state == c104.ConnectionState.OPEN) != self._seen_open:
                     self._seen_open = not self._seen_open
+                    self._messages = 0
                     self.news.append((self._stamp(), Started() if self._seen_open else LinkLost()))
                 self._wake()
             except BaseException as error:
@@ -234,6 +243,8 @@ class Link:
         ) -> None:
             try:
                 self.overflows += not self._arrivals.told()
+                if self._messages > KEEPS_AFTER:
+                    _STATES.keep()
             except BaseException as error:
                 self._fail(error)
 
