@@ -71,13 +71,14 @@ class UnitState:
 
     __slots__ = (
         "at_ms", "backups", "fresh_start", "held_ms", "last_ms", "layout", "pending", "qualities", "reported",
-        "stale_ms", "values", "watched",
+        "stale_least_ms", "stale_ms", "values", "watched",
     )  # fmt: skip
 
     def __init__(
         self, layout: UnitLayout, stale_ms: Sequence[int], backups: dict[int, int], watched: frozenset[int]
     ) -> None:
         self.layout, self.stale_ms, self.backups, self.watched = layout, tuple(stale_ms), backups, watched
+        self.stale_least_ms = min(stale_ms)
         self.at_ms = [0] * len(stale_ms)
         self.held_ms = [0] * len(stale_ms)
         self.values: list[int | None] = [None] * len(stale_ms)
@@ -125,8 +126,11 @@ class UnitState:
     def at(self, time_ms: int) -> tuple[tuple[int | None, ...], tuple[Quality, ...]]:
         """Values and qualities of a record at `time_ms`; a backup replaces a primary source without a usable value."""
         count = len(self.layout.quantities)
+        at_ms = self.at_ms
         # Mostly no value is stale; sources that are read or held seldom may have an old one.
-        if min(map(add, map(max, self.at_ms, self.held_ms), self.stale_ms)) >= time_ms:
+        if min(at_ms) >= time_ms - self.stale_least_ms or (
+            min(map(add, map(max, at_ms, self.held_ms), self.stale_ms)) >= time_ms
+        ):
             if not self.backups:
                 return tuple(self.values), tuple(self.qualities)
             values, qualities = self.values[:count], self.qualities[:count]
