@@ -26,6 +26,12 @@ def run(scenario: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(asyncio.wait_for(scenario(), HANG_S))
 
 
+def assert_rested(device: FakeDevice) -> None:
+    """The second failure in a row starts a rest of at least 0.375 s of real time, each further one twice as long."""
+    for number, (before_s, after_s) in enumerate(pairwise(device.read_at_s[1:])):
+        assert after_s - before_s >= 0.375 * 2**number
+
+
 def test_what_a_read_measured_of_the_devices_clock_stays_known() -> None:
     class WithClock(FakeDevice):
         async def read(self, points: Sequence[Point], *, budget_s: float) -> Answer:
@@ -111,10 +117,8 @@ def test_a_silent_device_rests_and_is_silent_in_every_record_meanwhile() -> None
         device = FakeDevice("d", clock)
         device.silent = True
         store, _ = await operate(clock, [channel_of(clock, take, device)], take, [device])
-        # The second failure in a row starts a rest of at least 0.375 s of real time, each further one twice as long.
         assert device.reads >= 2
-        for number, (before_s, after_s) in enumerate(pairwise(device.read_at_s[1:])):
-            assert after_s - before_s >= 0.375 * 2**number
+        assert_rested(device)
         assert {r.qualities for r in store.records} == {(Quality.SILENT,)}
         assert len(store.records) == 10
 
@@ -184,8 +188,7 @@ def test_a_mistake_in_a_driver_is_the_failure_of_its_device_alone(
         assert type(mistake()).__name__ in health.last_fault
         assert wrong.closed > 1, "it is closed before it is read again"
         if "read" in calls:
-            # The second failure in a row starts a rest that is longer than this whole run.
-            assert wrong.reads <= 2
+            assert_rested(wrong)
             assert {r.qualities for r in store.records if r.unit == "wrong"} == {(Quality.GARBLED,)}
 
     with caplog.at_level(logging.INFO, "collector.agent.record.poll"):
