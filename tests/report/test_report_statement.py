@@ -15,6 +15,7 @@ from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import openpyxl
 import pyarrow as pa
@@ -28,7 +29,7 @@ from collector.report.folder import write_statement
 from collector.report.numbers import format_fraction, format_percent, group_digits
 from collector.report.segments import format_traces, write_segments
 from collector.report.workbook import SHEETS
-from collector.settlement.evidence import Traces
+from collector.settlement.evidence import EVIDENCE, Traces, schema_of
 from collector.settlement.measure.results import REASONS
 from collector.settlement.rulebook.catalogue import SERVICES
 from collector.settlement.statement import MonthStatus
@@ -122,6 +123,17 @@ def test_a_unit_with_a_comma_is_quoted_and_nothing_else() -> None:
     assert lines.startswith(b'"U,1",deep_peak,')
     assert next(csv.reader(io.StringIO(lines.decode())))[0] == "U,1"
     assert lines.replace(b'"U,1"', b"U1") == bytes(format_traces(Traces(_renamed("U1"))).lines["segments"])
+
+
+def test_the_longest_numbers_beside_no_text_are_written_whole() -> None:
+    """-(2^63 - 1) millionths, and a missing number; nothing else takes room in these lines."""
+    columns: dict[str, list[Any]] = {
+        c.name: ["", ""] if c.form == "text" else [None, None] for c in EVIDENCE["agc_commands"]
+    }
+    columns |= {"rate_mw_per_min": [1 - 2**63] * 2, "accuracy_mw": [1 - 2**63, None]}
+    table = pa.table(columns, schema=schema_of("agc_commands"))
+    lines = bytes(format_traces(Traces(segment_table().slice(0, 0), {"agc_commands": table})).lines["agc_commands"])
+    assert lines == b",,,,,-9223372036854.775807,-9223372036854.775807,\n,,,,,-9223372036854.775807,,\n"
 
 
 def test_units_written_together_have_the_lines_of_each_alone() -> None:
