@@ -174,7 +174,7 @@ def _as_csv(text: pa.Table) -> Any:
 
 def _most_bytes(text: pa.Table) -> int:
     """The bytes of the lines of a table, if each number were as long as can be."""
-    found = text.num_rows * text.num_columns  # a comma or the line's end after each
+    found: int = text.num_rows * text.num_columns  # a comma or the line's end after each
     for column in text.itercolumns():
         if pa.types.is_decimal(column.type):
             found += text.num_rows * _LONGEST_DECIMAL
