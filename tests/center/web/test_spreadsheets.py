@@ -6,10 +6,12 @@ A spreadsheet's SUM passes over cells of text without a word: a column of number
 
 from __future__ import annotations
 
+import csv
 import html
 import io
 import re
 import zipfile
+from collections import defaultdict
 from collections.abc import Iterator
 from decimal import Decimal
 
@@ -31,7 +33,17 @@ NUMBER = re.compile(r"[-+]?[0-9][0-9   ,]*(\.[0-9]+)?%?")
 LABELS = re.compile(
     r"clause|article|条款|hash|sha|哈希|校验|id$|编号|document|文号|adopted|value|取值|数值", re.IGNORECASE
 )
-OTHERS = ("/imports", "/alarms", "/asks", "/substitutions", "/quarantine", "/findings", "/decisions", "/books?plant=P1")
+OTHERS = (
+    "/imports",
+    "/alarms",
+    "/asks",
+    "/substitutions",
+    "/quarantine",
+    "/findings",
+    "/decisions",
+    "/books",
+    "/books?plant=P1",
+)
 
 
 @pytest.fixture(scope="module")
@@ -108,3 +120,21 @@ def test_the_sum_of_a_column_is_the_sum_of_its_lines(june: World) -> None:
     lines = open_run(june.store, june.run_id).lines
     assert all(isinstance(each, int | float) for each in cells)
     assert sum(Decimal(str(each)) for each in cells) == sum(n.amount_yuan for n in lines if n.amount_yuan is not None)
+
+
+def test_the_accounts_of_the_books_are_a_list_and_are_what_the_run_says(june: World) -> None:
+    """One month is posted: each balance is that month's net of the plant."""
+    nets: dict[str, Decimal] = defaultdict(Decimal)
+    for row in open_run(june.store, june.run_id).plants:
+        nets[row.plant] += row.net_yuan or 0
+    with june.browser("olga", "en") as browser:
+        text = browser.get("/books?accounts.sort=-closing_yuan&accounts.export=csv").content.decode("utf-8-sig")
+        rows = list(csv.DictReader(io.StringIO(text)))
+        assert [Decimal(row["Balance (yuan)"]) for row in rows] == sorted(nets.values(), reverse=True)
+        assert {row["Plant"]: Decimal(row["Balance (yuan)"]) for row in rows} == nets
+        found = browser.get("/books?accounts.q=P1").text
+        assert 'href="/books?plant=P1"' in found
+        assert 'href="/books?plant=P0"' not in found
+        assert 'href="/books"' in browser.get("/books?plant=P1").text.partition("<h1>")[2]
+    with june.browser("paul", "en") as browser:
+        assert 'href="/books"' not in browser.get("/books").text.partition("<h1>")[2], "there is one account alone"
