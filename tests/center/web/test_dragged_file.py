@@ -12,25 +12,8 @@ from playwright.sync_api import Browser, Page, expect
 from collector.center.inputs.imports import list_imports
 from tests.center.runs.center_months import take
 from tests.center.web.web_browser import chromium, log_in, site, tab
-from tests.center.web.web_world import World, world
+from tests.center.web.web_world import REGISTER, World, world
 
-REGISTER = """[[area]]
-id = "jiangsu"
-dispatch_mode = "annual_plan"
-valley_hours = []
-peak_hours = []
-[[plant]]
-id = "P1"
-name = "演示燃煤电厂"
-area = "jiangsu"
-revenue_basis = "on_grid"
-shares = true
-[[unit]]
-id = "U2"
-plant = "P1"
-kind = "coal"
-rated_mw = "660"
-"""
 HEAD = "unit,kind,start,end,power_mw\n"
 HOUR = "U2,spinning,2026-03-01T{:02}:00:00+08:00,2026-03-01T{:02}:00:00+08:00,{}\n"
 IN_FORCE = HEAD + HOUR.format(8, 9, 20) + HOUR.format(9, 10, 20)

@@ -19,29 +19,9 @@ from collector.center.runs.month_state import MonthStage
 from tests.center.made_month import DAYS, LI, MAY, PLANT_1, add_run, on, step, take_through
 from tests.center.runs.center_months import take
 from tests.center.web.web_browser import chromium, log_in, site, tab
-from tests.center.web.web_world import PEOPLE, World, world
+from tests.center.web.web_world import PEOPLE, REGISTER, World, world
 
 HERE = f"/months/{MAY}"
-REGISTER = """
-[[area]]
-id = "jiangsu"
-dispatch_mode = "annual_plan"
-valley_hours = []
-peak_hours = []
-
-[[plant]]
-id = "P1"
-name = "演示燃煤电厂"
-area = "jiangsu"
-revenue_basis = "on_grid"
-shares = true
-
-[[unit]]
-id = "U2"
-plant = "P1"
-kind = "coal"
-rated_mw = "660"
-"""
 
 
 @pytest.fixture

@@ -29,6 +29,24 @@ from collector.center.web.session import SESSION_COOKIE, csrf_of
 from tests.center.center_batches import FixedClock
 
 PASSWORD = "correct horse battery"
+# The plant of `PEOPLE` with its unit, named.
+REGISTER = """[[area]]
+id = "jiangsu"
+dispatch_mode = "annual_plan"
+valley_hours = []
+peak_hours = []
+[[plant]]
+id = "P1"
+name = "演示燃煤电厂"
+area = "jiangsu"
+revenue_basis = "on_grid"
+shares = true
+[[unit]]
+id = "U2"
+plant = "P1"
+kind = "coal"
+rated_mw = "660"
+"""
 # name -> role, plant
 PEOPLE = {
     "olga": (Role.OPERATOR, None),
