@@ -65,7 +65,7 @@ class _PartResults:
 
     unit_columns: Mapping[str, frozenset[str]]
     sources: Mapping[str, str]
-    closed: ClosedUnits  # without the AVC targets and orders, whose rows are written
+    closed: ClosedUnits  # of its results only what is asked for after pricing
     texts: TraceTexts  # without the lines
     notes: tuple[tuple[str, str], ...]
 
@@ -151,6 +151,8 @@ class _Work:
         notes = tuple((note.file, note.message) for note in findings.notes)
         texts = replace(texts, lines={})
         slim = [replace(result, targets=[], avc_orders=[]) for result in closed.results]
+        if self.context.cut is None:  # only a running month is priced again, as of the day before
+            slim = [replace(result, columns={}, excursions=[]) for result in slim]
         closed = replace(closed, results=slim)
         return _PartResults(records.unit_columns, records.sources, closed, texts, notes)
 
