@@ -48,6 +48,8 @@ def in_use() -> set[tuple[str, str]]:
                 continue
             if node.attr.startswith("_") and not node.attr.startswith("__") and node.attr not in ours:
                 found.add((place, node.attr))
+            if ast.unparse(node.value) == "ctypes.pythonapi":  # what it does to states is another library's own matter
+                found.add((place, f"pythonapi.{node.attr}"))
         found |= {(place, private) for private in overridden(name)}
         if PYMODBUS in path.read_text("utf-8"):
             theirs = set(defined(ast.parse(inspect.getsource(ModbusProtocol))))

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import html
+import io
 import re
 from collections.abc import Iterator
 
+import openpyxl
 import pytest
 
-from tests.center.web.conftest import june_world
+from tests.center.web.conftest import JUNE, june_world
 from tests.center.web.web_world import OTHER_PAGES, World, pages_of_month
 
 NAMES = {"P0": "演示燃煤电厂", "P1": "演示抽蓄电站"}
@@ -50,3 +52,11 @@ def test_the_name_stands_before_every_id(named: World, who: str) -> None:
                 looked_at += 1
                 assert nameless(answer.text) == [], path
     assert looked_at > 20
+
+
+def test_a_copy_of_the_statement_says_the_name_of_its_plant(named: World) -> None:
+    with named.browser("paul") as browser:
+        answer = browser.get(f"/months/{JUNE}/runs/{named.run_id}/own/statement.xlsx")
+    sheets = openpyxl.load_workbook(io.BytesIO(answer.content), read_only=True)
+    cells = [str(cell) for sheet in sheets for row in sheet.iter_rows(values_only=True) for cell in row if cell]
+    assert any(cell.endswith("电厂 演示抽蓄电站 P1") for cell in cells)

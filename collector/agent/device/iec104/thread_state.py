@@ -20,12 +20,16 @@ class ThreadStates:
     """The states kept in this process. Called on any thread."""
 
     def __init__(self, most: int = MOST) -> None:
-        self._left = most
+        self._left, self._counting = most, threading.Lock()
         self._local = threading.local()  # of a state: gone with it
 
     def keep(self) -> None:
         """Keep the state of the thread that calls; no effect where it is kept, or `most` are."""
-        if self._left > 0 and not hasattr(self._local, "is_kept"):
+        if self._left == 0 or hasattr(self._local, "is_kept"):
+            return
+        with self._counting:
+            if self._left == 0:
+                return
             self._left -= 1
-            self._local.is_kept = True
-            ctypes.pythonapi.PyGILState_Ensure()
+        self._local.is_kept = True
+        ctypes.pythonapi.PyGILState_Ensure()

@@ -11,6 +11,7 @@ from typing import Final
 
 from collector.base.errors import ConfigError, Missing, RuleError
 from collector.base.text import Text, said_by, tr
+from collector.center.inputs.names import named_plant, plant_names
 from collector.center.month.deadlines import cycle_of
 from collector.center.papers.bill_documents import bill_csv, bill_xlsx
 from collector.center.papers.bills import BillRow, bills_of
@@ -119,7 +120,7 @@ def own_bill(ctx: Context, run: OpenedRun, plant: str, name: str) -> tuple[bytes
         return None
     if name == "bill.csv":
         return bill_csv(rows), "text/csv"
-    return bill_xlsx(rows, title=f"辅助服务补偿结算 {run.facts.month} {plant}"), XLSX
+    return bill_xlsx(rows, title=f"辅助服务补偿结算 {run.facts.month} {_named(ctx, plant)}"), XLSX
 
 
 def own_files(run: OpenedRun) -> list[str]:
@@ -149,10 +150,14 @@ def own_file(ctx: Context, run: OpenedRun, plant: str, name: str) -> tuple[bytes
     return copy_xlsx(about, tables(tables_of_plant(run))), XLSX
 
 
+def _named(ctx: Context, plant: str) -> str:
+    return named_plant(plant, ctx.read(plant_names))
+
+
 def _about(ctx: Context, run: OpenedRun, plant: str) -> list[tuple[str, str]]:
     """The head of a copy of the statement, in Chinese as all papers."""
     found = disclosure_of(ctx, run)
-    about = [("结算单", f"辅助服务补偿结算单 {run.facts.month} · 电厂 {plant}"), ("运行", str(run.facts.id))]
+    about = [("结算单", f"辅助服务补偿结算单 {run.facts.month} · 电厂 {_named(ctx, plant)}"), ("运行", str(run.facts.id))]
     if found is not None:
         about += [("版次", str(found.step.edition)), ("披露", format_instant(found.step.at_ms))]
         about += [("复核申请截止", str(found.review_due))] if found.review_due else []
