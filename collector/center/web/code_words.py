@@ -290,7 +290,7 @@ NOTICES: Final[Mapping[str, Text]] = {
     "factor_needed": tr("Your role needs a second factor: set it up here before anything else."),
     "factor_removed": tr("The second factor is removed; log in again."),
     "user_factor": tr("The second factor is removed; the account's sessions ended, its tokens are revoked."),
-    "run_begun": tr("The run has begun; its outcome will be shown here."),
+    "run_begun": tr("A run was asked for; its outcome is shown here."),
     "step_proposed": tr("Proposed; another person decides."),
     "decided": tr("Decided."),
     "withdrawn": tr("Withdrawn."),
