@@ -157,7 +157,8 @@ def _named(ctx: Context, plant: str) -> str:
 def _about(ctx: Context, run: OpenedRun, plant: str) -> list[tuple[str, str]]:
     """The head of a copy of the statement, in Chinese as all papers."""
     found = disclosure_of(ctx, run)
-    about = [("结算单", f"辅助服务补偿结算单 {run.facts.month} · 电厂 {_named(ctx, plant)}"), ("运行", str(run.facts.id))]
+    title = f"辅助服务补偿结算单 {run.facts.month} · 电厂 {_named(ctx, plant)}"
+    about = [("结算单", title), ("运行", str(run.facts.id))]
     if found is not None:
         about += [("版次", str(found.step.edition)), ("披露", format_instant(found.step.at_ms))]
         about += [("复核申请截止", str(found.review_due))] if found.review_due else []
