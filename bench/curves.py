@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How the cost of each main job grows over sizes that differ by tens: the exponent is printed, and held to 1.1.
 
-Recording by devices of 50 points, receiving by plants, importing by units of a plan, measuring by days, closing by
-units. CPU seconds of this process, the median of three; measuring by units stands in `measure`. What costs the same at
-any size makes the exponent smaller, so that a job which is worse than proportional shows at its large sizes first.
+Recording by points of a device and by devices of 50 points, receiving by plants, importing by units of a plan,
+measuring by days, closing by units. CPU seconds of this process, the median of three; measuring by units stands in
+`measure`. What costs the same at any size makes the exponent smaller, so that a job which is worse than proportional
+shows at its large sizes first.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ from collector.tables.folder import load_folder
 from collector.tables.records import read_records
 
 MOST: Final = 1.1
+POINTS: Final = (1, 10, 100, 1000)
 DEVICES: Final = (1, 10, 100, 1000)
 PLANTS: Final = (1, 10, 100, 1000)
 PLAN_UNITS: Final = (1, 10, 100, 1000)
@@ -60,6 +62,7 @@ _RULES: Final = config_path("rules/east-china-trial")
 def measure() -> list[Figure]:
     """An exponent for each job."""
     found = [
+        curve("recording a device by points, a tick", {n: _recording(1, n) for n in POINTS}, "s", MOST),
         curve("recording by devices of 50 points, a tick", {n: _recording(n) for n in DEVICES}, "s", MOST),
         curve("receiving by plants, a batch each", {n: _in_folder(_receiving, n) for n in PLANTS}, "s", MOST),
         curve("importing a month's plan by units", {n: _in_folder(_importing, n) for n in PLAN_UNITS}, "s", MOST),
@@ -74,23 +77,28 @@ def _in_folder(cost: Callable[[Path, int], float], size: int) -> float:
         return cost(Path(name), size)
 
 
-def _recording(devices: int) -> float:
-    """A tick of so many devices: each block decoded, and the records of all their units."""
-    points = [tuple(replace(p, unit=f"{p.unit}-{n}", name=f"{p.name}-{n}") for p in points_of(_POINTS))
-              for n in range(devices)]  # fmt: skip
-    decoders = [BlockDecoder(plan_reads(each, RequestLimits(max_gap=12))[0], {}) for each in points]
+def _recording(devices: int, count: int = _POINTS) -> float:
+    """A tick of so many devices of so many points: each block decoded, and the records of all their units."""
+    copies = -(-count // _POINTS)
+    registers, one = block_bytes(_POINTS) * copies, points_of(_POINTS)
+    whole = [
+        replace(p, unit=f"{p.unit}-{copy}", name=f"{p.name}-{copy}", address=p.address + copy * 2 * _POINTS)
+        for copy in range(copies)
+        for p in one
+    ][:count]
+    points = [[replace(p, unit=f"{p.unit}-{n}", name=f"{p.name}-{n}") for p in whole] for n in range(devices)]
+    blocks = [block for each in points for block in plan_reads(each, RequestLimits(max_gap=12))]
+    reads = [
+        (BlockDecoder(block, {}), registers[2 * block.address : 2 * (block.address + block.count)]) for block in blocks
+    ]
     sources = [QuantitySource(p, p.unit, 3000) for each in points for p in each]
-    recorder, data, seconds = (
-        Recorder(sources, period_ms=1000, last={}),
-        block_bytes(_POINTS),
-        itertools.count(START_MS),
-    )
-    rounds = max(1, 100 // devices)
+    recorder, seconds = Recorder(sources, period_ms=1000, last={}), itertools.count(START_MS)
+    rounds = max(1, 5000 // (devices * count))
 
     def tick() -> None:
         for _ in range(rounds):
             now_ms = 1000 * next(seconds)
-            for decoder in decoders:
+            for decoder, data in reads:
                 recorder.feed(decoder.decode(data, now_ms))
             recorder.record(now_ms, ClockState.SYNCHRONISED)
 
