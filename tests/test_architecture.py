@@ -86,10 +86,26 @@ def modules() -> dict[str, Path]:
 
 
 @functools.cache
+def parts(path: Path) -> tuple[ast.Import | ast.ImportFrom | ast.ClassDef, ...]:
+    """A file's imports and classes, however deep they stand; no expression holds any."""
+    found: list[ast.Import | ast.ImportFrom | ast.ClassDef] = []
+    left: list[ast.AST] = [ast.parse(path.read_text("utf-8"))]
+    while left:
+        node = left.pop()
+        if isinstance(node, ast.Import | ast.ImportFrom | ast.ClassDef):
+            found.append(node)
+        for field in ("body", "orelse", "handlers", "finalbody", "cases"):
+            inside = getattr(node, field, ())
+            if isinstance(inside, list):  # a lambda's and a condition's body is an expression
+                left += inside
+    return tuple(found)
+
+
+@functools.cache
 def imports(name: str) -> frozenset[str]:
     """What a module imports, dotted; modules of ours by their own names."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(modules()[name].read_text("utf-8"))):
+    for node in parts(modules()[name]):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -206,7 +222,7 @@ def test_a_public_class_name_means_one_thing() -> None:
     places: dict[str, list[str]] = {}
     for name, path in modules().items():
         if name.startswith("collector."):
-            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            for node in parts(path):
                 if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                     places.setdefault(node.name, []).append(name)
     shared = {name: where for name, where in places.items() if len(where) > 1}
@@ -216,7 +232,7 @@ def test_a_public_class_name_means_one_thing() -> None:
 def test_no_test_imports_another_test() -> None:
     wrong = []
     for path in sorted((ROOT / "tests").rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        for node in parts(path):
             if isinstance(node, ast.ImportFrom | ast.Import):
                 names = [alias.name for alias in node.names] + [getattr(node, "module", None) or ""]
                 if any(name.rsplit(".", 1)[-1].startswith("test_") for name in names):

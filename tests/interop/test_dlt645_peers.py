@@ -5,8 +5,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dlt645.service.serversvc.server_service import MeterServerService
-
 from collector.agent.device.contract import Device
 from collector.model.record import Quality
 from tests.interop.interop_peers import device_of, needs_socat, read, serial_line, with_device
@@ -26,6 +24,8 @@ def test_a_meter_by_others_is_read_over_a_line_with_even_parity(tmp_path: Path) 
 
     with serial_line(tmp_path) as (ours, theirs):
         # Its end through pyserial, which a pty refuses at even parity; no bits travel.
+        from dlt645.service.serversvc.server_service import MeterServerService  # it takes a second
+
         meter = MeterServerService.new_rtu_server(str(theirs), 8, 1, 2400, "N", 1.0)
         meter.set_address(bytes.fromhex("785634120000"))
         meter.set_00(0x00010000, 123456.78)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dlt645.service.serversvc.server_service import MeterServerService
 
 from collector.agent.device.contract import Device
 from collector.agent.device.factory import build_devices
@@ -95,6 +94,8 @@ def test_two_meters_of_one_line_are_read_side_by_side(kind: str, tmp_path: Path)
 def test_a_meter_nobody_here_wrote_is_read(tmp_path: Path) -> None:
     async def scenario() -> None:
         port = free_ports(1)[0]
+        from dlt645.service.serversvc.server_service import MeterServerService  # it takes a second
+
         meter = MeterServerService.new_tcp_server("127.0.0.1", port, 2.0)
         meter.set_address(bytes.fromhex("785634120000"))
         meter.set_00(0x00010000, 123456.78)
