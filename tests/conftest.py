@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 from collections.abc import Generator, Iterator
 
@@ -36,8 +37,4 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.freeze()
         gc.set_threshold(20_000, 20, 20)
         gc.enable()
-
-
-def pytest_sessionfinish() -> None:
-    """Nothing is hidden from the last collection: extension modules look there for what was left over."""
-    gc.unfreeze()
+        atexit.register(gc.unfreeze)  # extension modules look at the very end for what was left over

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dlt645.service.clientsvc.client_service import MeterClientService
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -91,6 +90,8 @@ def test_a_meter_answers_behind_its_preamble(line: AgentConfig) -> None:
 def read_with_the_package(
     config: AgentConfig, address: str, identifiers: list[int], timeout_s: float = 60.0
 ) -> list[Any]:
+    from dlt645.service.clientsvc.client_service import MeterClientService  # it takes a second
+
     place = config.settings.device[0]
     client = MeterClientService.new_tcp_client(place.host, place.port or 0, timeout_s)
     try:
