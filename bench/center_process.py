@@ -37,13 +37,14 @@ def running_broker(folder: Path, port: int) -> Iterator[int]:
         command = [MOSQUITTO, "-c", str(folder / "mosquitto.conf")]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
-            _wait_for_listener(port)
+            wait_for_listener(port)
             yield process.pid
         finally:
             process.terminate()
 
 
-def _wait_for_listener(port: int) -> None:
+def wait_for_listener(port: int) -> None:
+    """Until somebody listens on a port of loopback."""
     until_s = time.monotonic() + PATIENCE_S
     while time.monotonic() < until_s:
         with socket.socket() as probe:

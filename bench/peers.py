@@ -3,10 +3,10 @@
 
 DuckDB, Polars and pandas make seven sums for each unit and day of a month of 100 units; beside them stands our
 measuring of all services over the same files. libmodbus, in C, and modpoll read the same blocks of registers as our
-driver, which makes records of them. c104's bare callback takes the same changed values as our driver. Each peer is a
-process in a virtual environment of its own below build/peers, made at its first use and kept; its version is in its
-name. CPU seconds and VmHWM of the process. A peer has no target. One that can't be had on this machine is a row that
-says why.
+driver, which makes records of them. c104's bare callback takes the same changed values as our driver. ThingsBoard
+Gateway and our agent go through the same kill and the same absence of their broker. Each peer is a process in a virtual
+environment of its own below build/peers, made at its first use and kept; its version is in its name. CPU seconds and
+VmHWM of the process. A peer has no target. One that can't be had on this machine is a row that says why.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from bench.figure import Figure
 from bench.modbus import serve_blocks
 from bench.month_folder import MONTH, UNITS_PER_PLANT, write_folder, write_lake
 from bench.peers_104 import figure, measure_104
+from bench.peers_thingsboard import LACKS, PACKAGES, PEER, measure_gateways
 from bench.process import ended_cpu_s
 
 PLANTS: Final = 20
@@ -33,10 +34,6 @@ POINTS: Final = 50
 ENVIRONMENTS: Final = Path(__file__).parents[1] / "build" / "peers"
 TIMES: Final = 3
 MODPOLL_DEVICES: Final = 100
-# What the index or this machine does not have, or nobody has set up here yet, and why.
-SKIPPED: Final = {
-    "ThingsBoard Gateway 3.8": "3.8.0 can be installed, but opened TLS to a plain broker and delivered nothing",
-}
 _TELL: Final = """
 import time, sys
 def tell(begun_s):
@@ -137,7 +134,7 @@ def measure() -> list[Figure]:
         (data / "records").rename(data / "lake")
         (data / "records").mkdir()
         figures = list(_lake(data / "lake"))
-    return [*figures, *_registers(), _c104(), *(_skipped(peer, why) for peer, why in SKIPPED.items())]
+    return [*figures, *_registers(), _c104(), *_gateways()]
 
 
 def _lake(records: Path) -> Iterator[Figure]:
@@ -203,6 +200,17 @@ def _c104() -> Figure:
         return _skipped("c104's bare callback", found)
     bare_us, ours_us = measure_104(python, TIMES)
     return figure(found, statistics.median(bare_us), statistics.median(ours_us))
+
+
+def _gateways() -> Iterator[Figure]:
+    if LACKS:
+        yield _skipped(PEER, LACKS)
+        return
+    python, found = _environment("thingsboard-gateway", PACKAGES)
+    if python is None:
+        yield _skipped(PEER, found)
+        return
+    yield from measure_gateways(python, found)
 
 
 def _modpoll_rows(device: int) -> str:
