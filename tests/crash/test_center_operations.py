@@ -40,7 +40,6 @@ from collector.center.people import audit
 from collector.center.people.access import Actor, Role
 from collector.center.people.four_eyes import list_proposals
 from collector.center.runs.keeping.expired_runs import expire_runs
-from collector.center.runs.keeping.own_files import WRITABLE
 from collector.center.runs.month_state import MonthStage
 from collector.center.runs.run_list import list_runs, record_name
 from collector.model.interval import DAY_MS, Month
@@ -104,11 +103,6 @@ def do_expire(folder: Path) -> None:
 
 def do_disclose(folder: Path) -> None:
     with CenterStore.open(folder / "state", clock=FixedClock(JUNE_IS_OVER), create=False) as store:
-        for path in (store.directory / "lake").glob("*/*"):  # a copied folder has no second names
-            for own in (store.directory / "runs").glob(f"*/data/records/{record_name(path.parent.name, path.name)}"):
-                if own.stat().st_nlink == 1 and own.stat().st_mode & WRITABLE:
-                    own.unlink()
-                    own.hardlink_to(path)
         prepare_step(store, JUNE, MonthStage.DISCLOSED, actor=OPERATOR, days=DAYS, run_id=1, reason="for a trial")
 
 
@@ -128,6 +122,22 @@ OPERATIONS: Final[dict[str, Callable[[Path], None]]] = {
     "upgrade": do_upgrade,
 }
 """By name. Each can be tried again after a kill, or refuses because it was done."""
+
+
+def link_records(folder: Path) -> None:
+    """Make the records of a run second names of the lake's files again, as they are before its disclosure."""
+    for path in (folder / "state" / "lake").glob("*/*"):
+        for own in (folder / "state" / "runs").glob(f"*/data/records/{record_name(path.parent.name, path.name)}"):
+            own.unlink()
+            own.hardlink_to(path)
+
+
+def copied_for(name: str, once: Path, folder: Path) -> Path:
+    """A fresh copy of the stores, on which an operation can be tried."""
+    copy_of(once, folder)
+    if name == "disclose":
+        link_records(folder)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -213,10 +223,11 @@ def copy_of(once: Path, folder: Path) -> Path:
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_killed_at_any_step_the_store_is_well_and_the_next_try_works(once: Path, tmp_path: Path, name: str) -> None:
     operation = OPERATIONS[name]
-    ended, steps = child(operation, copy_of(once, tmp_path / "whole"))
-    assert (ended, well(tmp_path / "whole")) == (EXITED_WELL, [])
+    whole = copied_for(name, once, tmp_path / "whole")
+    ended, steps = child(operation, whole)
+    assert (ended, well(whole)) == (EXITED_WELL, [])
     for kill_at in kill_points(name, steps):
-        folder = copy_of(once, tmp_path / "killed")
+        folder = copied_for(name, once, tmp_path / "killed")
         ended, _ = child(operation, folder, kill_at=kill_at)
         assert ended in (-signal.SIGKILL, EXITED_WELL)
         assert well(folder) == [], f"killed at step {kill_at} of {steps}"
@@ -224,6 +235,15 @@ def test_killed_at_any_step_the_store_is_well_and_the_next_try_works(once: Path,
         assert again in (EXITED_WELL, REFUSED)
         assert well(copy_without(folder, "from-backup")) == [], f"tried again after step {kill_at} of {steps}"
         assert not leftovers(folder), f"killed at step {kill_at} of {steps}"
+
+
+def test_what_a_killed_upgrade_was_writing_is_written_over(once: Path, tmp_path: Path) -> None:
+    folder = copy_of(once, tmp_path / "killed")
+    (folder / "old" / "imported").mkdir(exist_ok=True)
+    (folder / "old" / "imported" / ".migration.tmp").write_bytes(b"half a file")
+    do_upgrade(folder)
+    assert list((folder / "old" / "imported").glob("*.parquet"))
+    assert not leftovers(folder)
 
 
 def kill_points(name: str, steps: int) -> list[int]:
@@ -383,7 +403,7 @@ def leftovers(folder: Path) -> list[str]:
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_on_a_full_disk_an_operation_refuses_and_leaves_the_store_well(once: Path, tmp_path: Path, name: str) -> None:
     for most_bytes in FULL_AT_BYTES:
-        folder = copy_of(once, tmp_path / "full")
+        folder = copied_for(name, once, tmp_path / "full")
         ended, _ = child(OPERATIONS[name], folder, most_bytes=most_bytes)
         assert ended in (REFUSED, EXITED_WELL), f"at most {most_bytes} bytes"
         assert well(folder) == [], f"at most {most_bytes} bytes"

@@ -94,7 +94,7 @@ def _change_imported(connection: Any) -> None:
 
 def _convert(connection: Any, folder: Path, import_id: int, kind: str) -> None:
     folder.mkdir(exist_ok=True)
-    temporary, first_ms, last_ms = folder / f".migration-{os.getpid()}.tmp", 0, 0
+    temporary, first_ms, last_ms = folder / ".migration.tmp", 0, 0  # after a kill, the next try overwrites it
     with temporary.open("wb") as file:
         with pq.ParquetWriter(file, _schema(kind), compression="zstd") as writer:
             for rows in _rows(connection, import_id):
