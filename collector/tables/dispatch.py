@@ -257,7 +257,7 @@ def read_reserve_minimum(
 
 
 def read_start_stop_table(delivered: Delivered, findings: Findings) -> tuple[StartStopRow, ...]:
-    """start_stop_table.csv: half-open in capacity and gap; rows with the same `from` may not overlap."""
+    """start_stop_table.csv: half-open in capacity and gap, no amount below 0; rows of one `from` may not overlap."""
     numbers = ("capacity_from_mw", "capacity_to_mw", "gap_from_h", "gap_to_h")
     fields = (
         *(Field(name, parse_number) for name in numbers),
@@ -272,6 +272,9 @@ def read_start_stop_table(delivered: Delivered, findings: Findings) -> tuple[Sta
         for row, v in having(rows, (low, high)):
             if v[low] >= v[high]:
                 findings.add(delivered.name, row, high, tr("is not above {low}", low=low))
+    for row, v in having(rows, ("amount_wan_yuan",)):
+        if v["amount_wan_yuan"] < 0:  # a plant would pay for what it was asked to do, and the pool be below zero
+            findings.add(delivered.name, row, "amount_wan_yuan", tr("a compensation is not negative"))
     boxes: dict[date, list[Box[Decimal]]] = defaultdict(list)
     for row, v in having(rows, (*numbers, "from")):
         boxes[v["from"]].append(Box(row, *(v[name] for name in numbers)))

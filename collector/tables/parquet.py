@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from collector.base.text import said_by, tr
+from collector.base.text import Text, said_by, tr
 from collector.model.quantity import BY_NAME
 from collector.model.record import USABLE_BELOW
 from collector.sheets.files import Delivered
@@ -234,7 +234,7 @@ def _time(raw: Any) -> Any:
         return pa.chunked_array([_parsed_times(raw)], pa.int64())
     else:
         raise _WrongError(tr("is {kind}, expected integer UTC ms, a timestamp with time zone, or text", kind=kind))
-    _check_extent(values, EARLIEST_MS, LATEST_MS - 1, "is no plausible time; expected UTC milliseconds")
+    _check_extent(values, EARLIEST_MS, LATEST_MS - 1, tr("is no plausible time; expected UTC milliseconds"))
     return values
 
 
@@ -259,7 +259,7 @@ def _status(raw: Any) -> Any:
             raise _WrongError(tr("is no boolean: expected 0 or 1")) from None
     else:
         raise _WrongError(tr("is {kind}, expected 0 or 1", kind=kind))
-    _check_extent(values, 0, 1, "is no boolean: expected 0 or 1")
+    _check_extent(values, 0, 1, tr("is no boolean: expected 0 or 1"))
     return values
 
 
@@ -270,7 +270,7 @@ def _number(raw: Any, column: Column) -> Any:
     low, high = column.extent
     if pa.types.is_integer(kind):
         values = raw.cast(pa.int64())
-        _check_extent(values, low // scale, high // scale, "is beyond any plausible value")
+        _check_extent(values, low // scale, high // scale, tr("is beyond any plausible value"))
         return pc.multiply(values, scale)
     if pa.types.is_decimal(kind):
         wide = raw if pa.types.is_decimal128(kind) else raw.cast(pa.decimal128(38, kind.scale))
@@ -279,7 +279,7 @@ def _number(raw: Any, column: Column) -> Any:
         values = pa.chunked_array([_floats(chunk, scale, high) for chunk in raw.chunks], pa.int64())
     else:
         raise _WrongError(tr("is {kind}, expected a decimal or a number", kind=kind))
-    _check_extent(values, low, high, "is beyond any plausible value; check unit and decimal point")
+    _check_extent(values, low, high, tr("is beyond any plausible value; check unit and decimal point"))
     return values
 
 
@@ -295,7 +295,7 @@ def _floats(chunk: Any, scale: int, high: int) -> Any:
     return with_nulls(floats_to_scaled(values, scale), chunk)
 
 
-def _check_extent(values: Any, low: int, high: int, message: str) -> None:
+def _check_extent(values: Any, low: int, high: int, message: Text) -> None:
     if values.null_count == len(values):
         return
     extent = pc.min_max(values).as_py()

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from collector.base.text import tr
+from collector.base.text import Text, tr
 from collector.model.interval import format_time
 from collector.sheets.files import Delivered
 from collector.sheets.findings import Findings
@@ -79,10 +79,10 @@ def read_schedule(
     if not len(table):
         return nothing
     forwards = pc.less(table["start"], table["end"]).to_numpy()
-    _report(long, np.flatnonzero(~forwards), "end", "is not after start", findings)
+    _report(long, np.flatnonzero(~forwards), "end", tr("is not after start"), findings)
     if "low_v" in table.column_names:
         above = pc.fill_null(pc.greater(table["low_v"], table["high_v"]), False).to_numpy()
-        _report(long, np.flatnonzero(above), "low_kv", "is above high_kv", findings)
+        _report(long, np.flatnonzero(above), "low_kv", tr("is above high_kv"), findings)
     if limits is not None:
         _check_limits(long, limits, findings)
     _check_overlap(long.where(forwards), findings)
@@ -105,7 +105,7 @@ def _no_values(count: int) -> Any:
     return pa.chunked_array([*[block] * (count // _BLOCK_ROWS), block.slice(0, more)], pa.int64())
 
 
-def _report(long: LongTable, indices: np.ndarray[Any, Any], column: str, message: str, findings: Findings) -> None:
+def _report(long: LongTable, indices: np.ndarray[Any, Any], column: str, message: Text, findings: Findings) -> None:
     rows = long.rows_of(set(indices.tolist())) if len(indices) else {}
     for index in indices.tolist():
         findings.add(long.name, rows.get(index, 0), column, message)

@@ -156,11 +156,27 @@ ROW = '  value = "300"\n  state = "in_force"\n  from = 2026-06-16\n  cite = "not
         ('id = "agc_down"', 'id = "agc_up"', "agc_up: declared twice, first in article-14.toml"),
         ('factor = "1"', 'factor = "one"', ".factor: not a number: 'one'"),
         ('unit_kinds = ["coal"', 'unit_kinds = ["coals"', ".unit_kinds: expected some of coal"),
+        ('value = "240"', 'value = "-240"', "article-14.toml: agc_basic.price.row[1].value: -240 is below 0"),
+        ('factor = "1"', 'factor = "-1"', ".factor: -1 is below 0"),
     ],
 )  # fmt: skip
 def test_a_wrong_file_is_refused_with_its_place(rules: Path, old: str, new: str, said: str) -> None:
     edit(rules, "article-14.toml", old, new)
     assert said in problems(rules)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "said"),
+    [
+        ("article-06.toml", '"0.57"', '"57"', "deep_peak.lower_limit_ratio.row[1].value: 57 is no ratio"),
+        ("article-13.toml", '"0.40"', '"40"', "deep_peak.gate_ratio.row[1].value: 40 is no ratio"),
+        ("policy.toml", '"0.95"', '"95"', "policy.provisional_coverage.row[1].value: 95 is no ratio"),
+        ("policy.toml", '"0.5"', '"50"', "policy.min_coverage.row[1].value: 50 is no ratio"),
+    ],
+)
+def test_a_percentage_is_no_share(rules: Path, file: str, old: str, new: str, said: str) -> None:
+    edit(rules, file, old, new)
+    assert problems(rules).endswith(f"{file}: {said}: expected 0 to 1, not percent")
 
 
 def test_a_duplicate_an_overlap_and_a_gap_are_refused(rules: Path) -> None:

@@ -3,13 +3,19 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
+import re
+from decimal import Decimal
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from collector.base.errors import ConfigError
+from collector.base.text import into
 from collector.tables.folder import load_folder
 from tests.settlement.small_month import shipped_rulebook
 from tests.tables.made_folder import RECORDS, REGISTER, T0, T1, T2, found, make
@@ -234,6 +240,11 @@ CASES: list[tuple[str, str, str]] = [
         "capacity_from_mw,capacity_to_mw,gap_from_h,gap_to_h,amount_wan_yuan,from\n0,300,0,24,5,2026-1-1\n",
         "start_stop_table.csv:2: from: not a date '2026-1-1': expected YYYY-MM-DD",
     ),
+    (
+        "start_stop_table.csv",
+        "capacity_from_mw,capacity_to_mw,gap_from_h,gap_to_h,amount_wan_yuan,from\n0,300,0,24,-0.000001,2026-01-01\n",
+        "start_stop_table.csv:2: amount_wan_yuan: a compensation is not negative",
+    ),
     ("order.csv", "x", "order.csv: unknown file; did you mean 'orders.csv'?"),
 ]
 
@@ -346,6 +357,35 @@ REGISTER_CASES: list[tuple[str, str, str]] = [
 def test_a_mistake_in_the_register_is_found_with_line_and_key(tmp_path: Path, old: str, new: str, finding: str) -> None:
     problems = found(tmp_path, {"register.toml": REGISTER.replace(old, new, 1)})
     assert [problem[: len(finding)] for problem in problems] == [finding], problems
+
+
+def test_every_refusal_has_a_chinese_text(tmp_path: Path) -> None:
+    files: list[dict[str, str | bytes]] = [{name: content} for name, content, _ in CASES]
+    files += [{"register.toml": REGISTER.replace(old, new, 1)} for old, new, _ in REGISTER_CASES]
+    files += [{"records/b.parquet": data} for data in _columns_out_of_range()]
+    english = []
+    for number, each in enumerate(files):
+        with pytest.raises(ConfigError) as caught:
+            load_folder(make(tmp_path / str(number), each))
+        english += [p.message for p in caught.value.problems if not re.search("[\u4e00-\u9fff]", into(p.message, "zh"))]
+    assert english == []
+
+
+def _columns_out_of_range() -> list[bytes]:
+    """Parquet files with a time, a status, a whole number and a number that can't be."""
+    good = {"unit": pa.array(["U1"]), "time": pa.array([1_772_301_600_000])}
+    wrong = (
+        {"time": pa.array([5])},
+        {"on_grid": pa.array([2])},
+        {"active_power_mw": pa.array([10**12])},
+        {"active_power_mw": pa.array([Decimal(10) ** 12])},
+    )
+    files = []
+    for column in wrong:
+        data = io.BytesIO()
+        pq.write_table(pa.table(good | column), data)
+        files.append(data.getvalue())
+    return files
 
 
 def test_a_misspelt_area_is_found_once_and_not_again_in_its_plants(tmp_path: Path) -> None:

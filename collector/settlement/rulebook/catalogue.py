@@ -21,18 +21,22 @@ KIND: Final = "unit_kind"
 
 @dataclass(frozen=True, slots=True)
 class ValueSpec:
-    """A value the computation reads: its unit, and the key (one of area, dispatch_mode, unit_kind) or none."""
+    """A value the computation reads: its unit, and the key (one of area, dispatch_mode, unit_kind) or none.
+
+    No value is below 0. `share`: a part of a whole, so at most 1; 57 would be a percentage.
+    """
 
     id: str
     unit: str
     key: str = ""
+    share: bool = False
 
 
 VALUES: Final[dict[str, ValueSpec]] = {
     spec.id: spec
     for spec in (
-        ValueSpec("deep_peak.lower_limit_ratio", "1", AREA),
-        ValueSpec("deep_peak.gate_ratio", "1"),
+        ValueSpec("deep_peak.lower_limit_ratio", "1", AREA, share=True),
+        ValueSpec("deep_peak.gate_ratio", "1", share=True),
         ValueSpec("deep_peak.price", "yuan/MWh", MODE),
         ValueSpec("start_stop.max_gap", "h"),
         ValueSpec("coal_start_stop.price", "10000 yuan"),
@@ -64,8 +68,8 @@ VALUES: Final[dict[str, ValueSpec]] = {
         ValueSpec("primary_frequency.nominal", "Hz"),
         ValueSpec("policy.hold_limit", "s"),
         ValueSpec("policy.settle", "s"),
-        ValueSpec("policy.min_coverage", "1"),
-        ValueSpec("policy.provisional_coverage", "1"),
+        ValueSpec("policy.min_coverage", "1", share=True),
+        ValueSpec("policy.provisional_coverage", "1", share=True),
         ValueSpec("policy.at_limit_tolerance", "Mvar"),
         ValueSpec("policy.on_grid_ratio", "1"),
         ValueSpec("policy.meter_difference_ratio", "1"),

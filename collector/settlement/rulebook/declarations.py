@@ -8,6 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from datetime import date
+from decimal import Decimal
 from itertools import pairwise
 from typing import Final
 
@@ -158,7 +159,7 @@ class Declarations(TomlKeys):
             return
         rows: list[RuleRow] = []
         for number, table in enumerate(self.tables(file, place, item, "row"), 1):
-            rows += self.value_rows(file, f"{place}.row[{number}]", table, spec.key)
+            rows += self.value_rows(file, f"{place}.row[{number}]", table, spec)
             if ident in CALENDAR_VALUES:
                 self.whole_days(file, f"{place}.row[{number}]", table)
         rows.sort(key=lambda row: row.from_day)
@@ -173,8 +174,9 @@ class Declarations(TomlKeys):
         clause = str(item.get("clause", article))
         self.values[ident] = RuleValue(ident, spec.unit, clause, spec.key, tuple(rows), file)
 
-    def value_rows(self, file: str, place: str, table: Table, key: str) -> list[RuleRow]:
+    def value_rows(self, file: str, place: str, table: Table, spec: ValueSpec) -> list[RuleRow]:
         """The rows of one table; its key may be a list of members that have the same value."""
+        key = spec.key
         self.known(file, place, table, _ROW_KEYS | ({key} if key else set()))
         from_day = self.day(file, place, table, "from", required=True)
         until = self.day(file, place, table, "until", required=False)
@@ -182,6 +184,9 @@ class Declarations(TomlKeys):
         value = None
         if state in (RuleState.IN_FORCE, RuleState.EXPECTED):
             value = self.decimal(file, f"{place}.value", table.get("value"))
+            self.not_negative(file, f"{place}.value", value)
+            if spec.share and value is not None and value > 1:
+                self.problem(file, f"{place}.value", tr("{raw} is no ratio: expected 0 to 1, not percent", raw=value))
         elif "value" in table:
             self.problem(file, f"{place}.value", tr("a row that is {state} has no value", state=state))
         members: list[str] = [""]
@@ -202,6 +207,11 @@ class Declarations(TomlKeys):
         if from_day is None:
             return []
         return [RuleRow(value, from_day, state, cite, m, area, until, mark, note) for m in members]
+
+    def not_negative(self, file: str, place: str, value: Decimal | None) -> None:
+        """Check a number of the rule: by none below 0 could anything be measured or paid."""
+        if value is not None and value < 0:
+            self.problem(file, place, tr("{raw} is below 0", raw=value))
 
     def whole_days(self, file: str, place: str, table: Table) -> None:
         """Check a row of the calendar: a day of a month or a number of working days, for all areas."""
@@ -273,6 +283,7 @@ class Declarations(TomlKeys):
             from_day = self.day(file, place, table, "from", required=True)
             until = self.day(file, place, table, "until", required=False)
             factor = self.decimal(file, f"{place}.factor", table.get("factor", "1"))
+            self.not_negative(file, f"{place}.factor", factor)
             state, cite, area = self.state(file, place, table), self.text(file, place, table, "cite"), ""
             area = self.area(file, place, table)
             mark, note = bool(table.get("placeholder", False)), str(table.get("note", ""))
