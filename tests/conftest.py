@@ -6,11 +6,16 @@ from __future__ import annotations
 import atexit
 import gc
 from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from argon2 import PasswordHasher
 
 from collector.center.people import passwords
+
+if TYPE_CHECKING:
+    from tests.center.runs.kept_months import KeptMonth
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -38,3 +43,19 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.set_threshold(20_000, 20, 20)
         gc.enable()
         atexit.register(gc.unfreeze)  # extension modules look at the very end for what was left over
+
+
+@pytest.fixture(scope="session")
+def filled_june(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The state of a center that has everything of June, of which nothing is measured. To be copied, never opened."""
+    from tests.center.runs.kept_months import fill_june  # half the center, which most tests of an agent do without
+
+    return fill_june(tmp_path_factory.mktemp("filled") / "state")
+
+
+@pytest.fixture(scope="session")
+def settled_june(filled_june: Path, tmp_path_factory: pytest.TempPathFactory) -> KeptMonth:
+    """The same with June settled, and the run."""
+    from tests.center.runs.kept_months import settle_june
+
+    return settle_june(filled_june, tmp_path_factory.mktemp("settled") / "state")

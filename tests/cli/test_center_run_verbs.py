@@ -11,18 +11,16 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from collector.cli.center.commands import app
-from tests.center.runs.center_months import new_store
-from tests.center.runs.late_changes import PLAN, at, fill
+from tests.center.runs.kept_months import copy_state
+from tests.center.runs.late_changes import PLAN, at
 
 Verb = Callable[..., Result]
 
 
 @pytest.fixture(scope="module")
-def center(tmp_path_factory: pytest.TempPathFactory) -> Verb:
+def center(filled_june: Path, tmp_path_factory: pytest.TempPathFactory) -> Verb:
     """Runs a verb on one filled store."""
-    state = tmp_path_factory.mktemp("verbs") / "state"
-    with new_store(state) as store:
-        fill(store)
+    state = copy_state(filled_june, tmp_path_factory.mktemp("verbs") / "state")
     runner = CliRunner()
 
     def run(*arguments: str) -> Result:

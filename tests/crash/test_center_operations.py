@@ -46,7 +46,8 @@ from collector.model.interval import DAY_MS, Month
 from tests.center.center_batches import NOON, FixedClock, deliver, minutes, payload_of
 from tests.center.made_month import DAYS, on
 from tests.center.runs.center_months import JUNE, LI, settled, take
-from tests.center.runs.late_changes import PLAN, fill, plan_rows
+from tests.center.runs.kept_months import copy_state
+from tests.center.runs.late_changes import PLAN, plan_rows
 from tests.patience import HANG_S
 
 OLD_STORE: Final = Path(__file__).parents[1] / "center" / "db" / "data" / "store_1_sqlite.sql"
@@ -141,11 +142,10 @@ def copied_for(name: str, once: Path, folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def once(filled_june: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with a settled month, a backup of it, and a store of the first release."""
     folder = tmp_path_factory.mktemp("operations")
-    with CenterStore.open(folder / "state", clock=FixedClock(JUNE_IS_OVER)) as store:
-        fill(store)
+    with CenterStore.open(copy_state(filled_june, folder / "state"), clock=FixedClock(JUNE_IS_OVER)) as store:
         settled(store)
         create_backup(store, folder / "made")
     (folder / "old").mkdir()

@@ -19,7 +19,7 @@ import pytest
 from collector.center.db.store import CenterStore
 from tests.center.center_batches import NOON, FixedClock
 from tests.center.runs.center_months import settled
-from tests.center.runs.late_changes import fill
+from tests.center.runs.kept_months import KeptMonth
 from tests.patience import HANG_S
 
 SAID = "is read-only for this user"
@@ -37,14 +37,11 @@ def make_read_only(folder: Path, *, again: bool = False) -> Path:
 
 
 @pytest.fixture(scope="module")
-def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def state(settled_june: KeptMonth, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A state with a settled month that may be read and not written."""
     if os.geteuid() == 0 and shutil.which("setpriv") is None:
         pytest.skip("root writes everywhere, and there is no setpriv (util-linux) to take that from it")
-    folder = tmp_path_factory.mktemp("looked-at") / "state"
-    with CenterStore.open(folder, clock=FixedClock(NOON)) as store:
-        fill(store)
-        settled(store)
+    folder = settled_june.copy_to(tmp_path_factory.mktemp("looked-at") / "state")
     yield make_read_only(folder)
     make_read_only(folder, again=True)
 

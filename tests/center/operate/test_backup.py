@@ -42,7 +42,7 @@ from tests.center.center_batches import (
 )
 from tests.center.made_month import on, step
 from tests.center.runs.center_months import JUNE, settled
-from tests.center.runs.late_changes import fill
+from tests.center.runs.kept_months import copy_state
 
 MARCH = Month(2026, 3)
 
@@ -235,11 +235,10 @@ DAY: Final = "2026-06-05"
 
 
 @pytest.fixture(scope="module")
-def disclosed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def disclosed(filled_june: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The state of a store with a disclosed run, whose files are its own."""
-    state = tmp_path_factory.mktemp("disclosed") / "state"
+    state = copy_state(filled_june, tmp_path_factory.mktemp("disclosed") / "state")
     with CenterStore.open(state, clock=FixedClock(on(10, month=7))) as store:
-        fill(store)
         step(store, MonthStage.DISCLOSED, settled(store).row.id, at=on(10, month=7), month=JUNE, reason="for a trial")
     return state
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,10 +24,10 @@ from collector.center.runs.run_statement import load_run_statement
 from collector.center.runs.settle_month import settle_month
 from collector.center.runs.stored_run import OpenedRun
 from collector.model.interval import DAY_MS
-from tests.center.center_batches import NOON, FixedClock
-from tests.center.runs.center_months import JUNE, RULES, settled
+from tests.center.center_batches import FixedClock
+from tests.center.runs.center_months import JUNE, RULES, new_store, settled
 from tests.center.runs.center_months import LI as AT_COMMAND_LINE
-from tests.center.runs.late_changes import fill
+from tests.center.runs.kept_months import KeptMonth, copy_state
 
 LI, WANG = Actor("li", Role.OPERATOR), Actor("wang", Role.APPROVER)
 DAY = "2026-06-05"
@@ -39,14 +39,21 @@ def flip(path: Path) -> None:
     path.write_bytes(data)
 
 
+@pytest.fixture(scope="module")
+def backup(settled_june: KeptMonth, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A backup of a settled month, to be copied."""
+    folder = tmp_path_factory.mktemp("backup")
+    with new_store(settled_june.copy_to(folder / "state")) as opened:
+        create_backup(opened, folder / "backup")
+    return folder / "backup"
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> CenterStore:
+def store(settled_june: KeptMonth, backup: Path, tmp_path: Path) -> Iterator[CenterStore]:
     """A settled month, of which a backup was made."""
-    opened = CenterStore.open(tmp_path / "state", clock=FixedClock(NOON))
-    fill(opened)
-    settled(opened)
-    create_backup(opened, tmp_path / "backup")
-    return opened
+    copy_state(backup, tmp_path / "backup")
+    with new_store(settled_june.copy_to(tmp_path / "state")) as opened:
+        yield opened
 
 
 def day_file(store: CenterStore) -> Path:

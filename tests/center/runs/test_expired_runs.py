@@ -32,18 +32,18 @@ from collector.model.record import UnitLayout
 from tests.center.center_batches import FixedClock
 from tests.center.made_month import DAYS, on
 from tests.center.runs.center_months import JUNE, LI, settled
-from tests.center.runs.late_changes import NAMES, at, fill, gateways_of, record
+from tests.center.runs.kept_months import copy_state
+from tests.center.runs.late_changes import NAMES, at, gateways_of, record
 
 SETTLED = on(10, month=7)
 LATER = SETTLED + 31 * DAY_MS
 
 
 @pytest.fixture(scope="module")
-def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def once(filled_june: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """June settled twice on the 10th of July, the second run as a variant of it too."""
-    state = tmp_path_factory.mktemp("expiring") / "state"
+    state = copy_state(filled_june, tmp_path_factory.mktemp("expiring") / "state")
     with CenterStore.open(state, clock=FixedClock(SETTLED)) as store:
-        fill(store)
         first, _ = settled(store), settled(store)
         what_if(store, first.row.id, actor=LI)
     return state

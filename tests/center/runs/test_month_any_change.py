@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import random
-import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import fields
@@ -33,7 +32,8 @@ from collector.settlement.rulebook.rules import Rulebook, RuleRow
 from collector.settlement.settle import prepare
 from collector.tables.folder import load_folder
 from tests.center.runs.center_months import JUNE, LI, RULES, assert_as_offline, new_store, settled, take
-from tests.center.runs.late_changes import BATCHES, NAMES, UNITS, at, fill, gateways_of, record
+from tests.center.runs.kept_months import KeptMonth
+from tests.center.runs.late_changes import BATCHES, NAMES, UNITS, at, gateways_of, record
 from tests.settlement.made_folders import make_folder
 from tests.settlement.small_month import Case
 from tests.settlement.small_month import unit as a_unit
@@ -105,27 +105,16 @@ changes = st.one_of(
 )
 
 
-@pytest.fixture(scope="module")
-def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The state of a store whose month is settled."""
-    folder = tmp_path_factory.mktemp("any") / "state"
-    with new_store(folder) as store:
-        fill(store)
-        settled(store)
-    return folder
-
-
 @settings(
     max_examples=sized(4, 8),
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(acts=st.lists(changes, min_size=1, max_size=6))
-def test_any_late_changes_come_out_as_offline(state: Path, acts: list[Act]) -> None:
+def test_any_late_changes_come_out_as_offline(settled_june: KeptMonth, acts: list[Act]) -> None:
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
-        shutil.copytree(state, work / "state")
-        with new_store(work / "state") as store:
+        with new_store(settled_june.copy_to(work / "state")) as store:
             for act in acts:
                 act(store)
             run = settled(store)
@@ -210,9 +199,8 @@ def test_days_joined_to_lanes_of_a_month_add_up_as_each_day_by_itself() -> None:
     assert join_days([], first, 30).units == ()
 
 
-def test_a_run_that_fails_while_it_is_written_leaves_nothing(state: Path, tmp_path: Path) -> None:
-    shutil.copytree(state, tmp_path / "state")
-    with new_store(tmp_path / "state") as store:
+def test_a_run_that_fails_while_it_is_written_leaves_nothing(settled_june: KeptMonth, tmp_path: Path) -> None:
+    with new_store(settled_june.copy_to(tmp_path / "state")) as store:
         before = sorted((store.directory / "runs").iterdir())
 
         def work(run: RunUnderWay) -> None:

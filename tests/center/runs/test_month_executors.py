@@ -30,6 +30,7 @@ from collector.center.runs.settle_month import MadeRun, ask_to_settle
 from tests.center.center_batches import NOON, FixedClock
 from tests.center.object_store import ObjectStore
 from tests.center.runs.center_months import JUNE, LI, RULES, assert_as_offline, new_store
+from tests.center.runs.kept_months import copy_state
 from tests.center.runs.late_changes import fill, measured_days
 from tests.patience import wait_until
 
@@ -95,10 +96,9 @@ def cluster_of(folder: Path) -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[CenterStore]:
+def store(filled_june: Path, tmp_path: Path) -> Iterator[CenterStore]:
     """A month of two plants, which are two jobs; nothing of it is measured."""
-    with new_store(tmp_path / "state") as made:
-        fill(made)
+    with new_store(copy_state(filled_june, tmp_path / "state")) as made:
         yield made
 
 

@@ -6,7 +6,6 @@ Nothing is marked; the keys tell. Each case names the plant-days by hand.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from collector.center.inputs.service import take_back
 from collector.center.runs.settle_month import MadeRun
 from collector.model.record import UnitLayout
 from tests.center.runs.center_months import LI, RULES, Gateway, assert_as_offline, new_store, settled, take
+from tests.center.runs.kept_months import KeptMonth
 from tests.center.runs.late_changes import (
     BATCHES,
     NAMES,
@@ -25,7 +25,6 @@ from tests.center.runs.late_changes import (
     UNIT,
     UNITS,
     at,
-    fill,
     gateways_of,
     measured_days,
     plan_rows,
@@ -59,21 +58,10 @@ class World:
         self.gateways[plant].send([UnitLayout(unit, NAMES)], [record(unit, time_ms, power_kw)])
 
 
-@pytest.fixture(scope="module")
-def settled_once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, MadeRun]:
-    """The state of a store whose month is settled, and the run."""
-    state = tmp_path_factory.mktemp("once") / "state"
-    with new_store(state) as store:
-        fill(store)
-        return state, settled(store)
-
-
 @pytest.fixture
-def world(settled_once: tuple[Path, MadeRun], tmp_path: Path) -> Iterator[World]:
-    state, first = settled_once
-    shutil.copytree(state, tmp_path / "state")
-    with new_store(tmp_path / "state") as store:
-        yield World(store, tmp_path, first)
+def world(settled_june: KeptMonth, tmp_path: Path) -> Iterator[World]:
+    with new_store(settled_june.copy_to(tmp_path / "state")) as store:
+        yield World(store, tmp_path, settled_june.run)
 
 
 def test_the_first_closing_measures_every_day_and_the_next_none(world: World) -> None:

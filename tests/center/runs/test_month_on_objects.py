@@ -24,7 +24,8 @@ from collector.center.runs.stored_run import open_run
 from collector.model.interval import DAY_MS
 from tests.center.center_batches import NOON, FixedClock
 from tests.center.object_store import FaultyWay, ObjectStore
-from tests.center.runs.center_months import JUNE, LI, RULES, assert_as_offline, new_store, settled
+from tests.center.runs.center_months import JUNE, LI, RULES, assert_as_offline, settled
+from tests.center.runs.kept_months import KeptMonth
 from tests.center.runs.late_changes import fill
 
 
@@ -54,11 +55,10 @@ def statement_of(store: CenterStore, run: MadeRun) -> dict[str, bytes]:
 
 
 def test_the_statement_is_byte_for_byte_that_of_a_folder_and_disclosed_packed_and_restored_it_stays_so(
-    store: CenterStore, object_store: ObjectStore, bucket: str, way: FaultyWay, tmp_path: Path
+    store: CenterStore, object_store: ObjectStore, bucket: str, way: FaultyWay, settled_june: KeptMonth, tmp_path: Path
 ) -> None:
-    with new_store(tmp_path / "folder") as other:
-        fill(other)
-        expected = statement_of(other, settled(other))
+    of_a_folder = settled_june.state / "runs" / settled_june.run.row.folder / "statement"
+    expected = {path.name: path.read_bytes() for path in of_a_folder.iterdir()}
     run = settled(store)
     assert statement_of(store, run) == expected
     assert not [line for line in way.requests if "list-type" in line]
@@ -99,7 +99,7 @@ def test_the_statement_is_byte_for_byte_that_of_a_folder_and_disclosed_packed_an
 
 
 def test_a_store_that_goes_away_under_a_settlement_leaves_no_run_and_the_next_is_as_if_nothing_was(
-    store: CenterStore, way: FaultyWay, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    store: CenterStore, way: FaultyWay, settled_june: KeptMonth, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lake_place, "FIRST_S", 0.01)
     asked = ask_to_settle(store, JUNE, rulebook=RULES, actor=LI)
@@ -110,6 +110,4 @@ def test_a_store_that_goes_away_under_a_settlement_leaves_no_run_and_the_next_is
     way.standing = ""
     way.faults.extend(["busy", "refused", "", "", "busy"])
     run = settled(store)
-    with new_store(tmp_path / "folder") as other:
-        fill(other)
-        assert run.row.result_hash == settled(other).row.result_hash
+    assert run.row.result_hash == settled_june.run.row.result_hash

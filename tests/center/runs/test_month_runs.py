@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -34,25 +33,23 @@ from collector.report.saved_statement import load_saved
 from collector.settlement.rulebook.load import read_rulebook_files
 from collector.sheets.files import Delivered
 from tests.center.runs.center_months import JUNE, LI, RULES, Gateway, assert_as_offline, new_store, settled, take
-from tests.center.runs.late_changes import PLAN, at, fill, register, rules_with
+from tests.center.runs.kept_months import KeptMonth
+from tests.center.runs.late_changes import PLAN, at, register, rules_with
 from tests.patience import HANG_S
 
 OPERATOR = Actor("li", Role.OPERATOR)
 AUDITOR = Actor("wang", Role.AUDITOR)
 
 
-@pytest.fixture(scope="module")
-def once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, MadeRun]:
-    """The state of a store whose month is settled, and the run."""
-    state = tmp_path_factory.mktemp("once") / "state"
-    with new_store(state) as store:
-        fill(store)
-        return state, settled(store)
+@pytest.fixture
+def made(settled_june: KeptMonth) -> MadeRun:
+    """The run of the settled month."""
+    return settled_june.run
 
 
 @pytest.fixture
-def store(once: tuple[Path, MadeRun], tmp_path: Path) -> Iterator[CenterStore]:
-    shutil.copytree(once[0], tmp_path / "state")
+def store(settled_june: KeptMonth, tmp_path: Path) -> Iterator[CenterStore]:
+    settled_june.copy_to(tmp_path / "state")
     with new_store(tmp_path / "state") as opened:
         yield opened
 
@@ -182,10 +179,8 @@ def test_where_day_files_do_not_fit_together_the_month_is_measured_from_all_of_t
 # ---- comparing, and what would be if -------------------------------------------------------------------------------
 
 
-def test_two_runs_differ_in_what_changed_between_them_and_say_why(
-    store: CenterStore, once: tuple[Path, MadeRun]
-) -> None:
-    first = once[1].row.id
+def test_two_runs_differ_in_what_changed_between_them_and_say_why(store: CenterStore, made: MadeRun) -> None:
+    first = made.row.id
     assert compare_runs(store, first, settled(store).row.id).lines == ()
     take(store, "plan", PLAN + f"U1,{at(12, 6)},{at(12, 12)},300,\n", replace=True)
     later = settled(store).row.id
@@ -202,10 +197,8 @@ def test_two_runs_differ_in_what_changed_between_them_and_say_why(
     assert [e.compensation_change_yuan for e in effects] == [gained, 0]
 
 
-def test_a_remedy_is_tried_before_it_is_granted_and_nothing_in_force_changes(
-    store: CenterStore, once: tuple[Path, MadeRun]
-) -> None:
-    first = once[1].row
+def test_a_remedy_is_tried_before_it_is_granted_and_nothing_in_force_changes(store: CenterStore, made: MadeRun) -> None:
+    first = made.row
     text = PLAN + f"U1,{at(12, 6)},{at(12, 12)},300,\n"
     tried = what_if(
         store, first.id, changes=[TableChange("plan", delivered("plan", text))], actor=OPERATOR, note="review 7"
@@ -227,10 +220,8 @@ def test_a_remedy_is_tried_before_it_is_granted_and_nothing_in_force_changes(
         what_if(store, first.id, actor=AUDITOR)
 
 
-def test_a_draft_rulebook_is_tried_on_a_run_that_is_there(
-    store: CenterStore, once: tuple[Path, MadeRun], tmp_path: Path
-) -> None:
-    first = once[1].row
+def test_a_draft_rulebook_is_tried_on_a_run_that_is_there(store: CenterStore, made: MadeRun, tmp_path: Path) -> None:
+    first = made.row
     row = '  value = "480"\n  from = 2026-06-01\n  state = "in_force"\n  cite = "draft"'
     draft = rules_with(tmp_path / "draft", "article-14.toml", "agc_basic.price", row)
     tried = what_if(store, first.id, rulebook=read_rulebook_files(draft), actor=OPERATOR)
@@ -250,14 +241,14 @@ def test_a_draft_rulebook_is_tried_on_a_run_that_is_there(
     both = [TableChange("exclusions", delivered("exclusions", exclusion)), TableChange("register", register_too)]
     again = what_if(store, tried.id, changes=both, actor=OPERATOR)  # a variant of a variant
     assert again.rulebook_hash == tried.rulebook_hash
-    assert_as_offline(store, MadeRun(again, once[1].statement, once[1].progress), tmp_path)
+    assert_as_offline(store, MadeRun(again, made.statement, made.progress), tmp_path)
 
 
 # ---- packages ------------------------------------------------------------------------------------------------------
 
 
-def test_a_stranger_verifies_a_package_offline(store: CenterStore, once: tuple[Path, MadeRun], tmp_path: Path) -> None:
-    first = once[1].row
+def test_a_stranger_verifies_a_package_offline(store: CenterStore, made: MadeRun, tmp_path: Path) -> None:
+    first = made.row
     head = store.read(audit.head)
     path = export_package(store, first.id, tmp_path / "june.zip", actor=LI)
     clean = tmp_path / "clean"
@@ -295,8 +286,8 @@ def _collector(folder: Path, *arguments: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_same_run_packs_into_the_same_bytes(store: CenterStore, once: tuple[Path, MadeRun], tmp_path: Path) -> None:
-    run = open_run(store, once[1].row.id)
+def test_the_same_run_packs_into_the_same_bytes(store: CenterStore, made: MadeRun, tmp_path: Path) -> None:
+    run = open_run(store, made.row.id)
     for name in ("a.zip", "b.zip"):
         build_package(store, run, tmp_path / name)
         for path in run.folder.rglob("*"):
@@ -304,10 +295,8 @@ def test_the_same_run_packs_into_the_same_bytes(store: CenterStore, once: tuple[
     assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
 
 
-def test_a_run_whose_folder_is_not_whole_is_not_packed(
-    store: CenterStore, once: tuple[Path, MadeRun], tmp_path: Path
-) -> None:
-    run = open_run(store, once[1].row.id)
+def test_a_run_whose_folder_is_not_whole_is_not_packed(store: CenterStore, made: MadeRun, tmp_path: Path) -> None:
+    run = open_run(store, made.row.id)
     (run.folder / "statement" / "lines.csv").unlink()
     with pytest.raises(StoreError, match=r"lines\.csv: is not the file the store lists: .* found no file"):
         build_package(store, run, tmp_path / "a.zip")

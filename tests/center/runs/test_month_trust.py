@@ -12,7 +12,6 @@ import json
 import logging
 import pickle
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date
@@ -43,37 +42,24 @@ from collector.center.runs.variants.what_if import TableChange, what_if
 from collector.model.interval import DAY_MS
 from collector.sheets.files import Delivered
 from tests.center.runs.center_months import JUNE, LI, RULES, new_store, settled
-from tests.center.runs.late_changes import at, fill
+from tests.center.runs.kept_months import KeptMonth
+from tests.center.runs.late_changes import at
 from tests.size import in_turn
 
 NO_ORDERS = TableChange("orders", Delivered("orders.csv", b"id,unit,kind,start,end\n", ""))
 KINDS = ("plan", "orders", "reserve", "voltage_band", "exclusions", "revenue")
 
 
-@pytest.fixture(scope="module")
-def once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, MadeRun]:
-    """The state of a store whose month is settled, and the run."""
-    state = tmp_path_factory.mktemp("once") / "state"
-    with new_store(state) as store:
-        fill(store)
-        return state, settled(store)
+@pytest.fixture
+def first(settled_june: KeptMonth) -> MadeRun:
+    """The run of the settled month."""
+    return settled_june.run
 
 
 @pytest.fixture
-def store(once: tuple[Path, MadeRun], tmp_path: Path) -> Iterator[CenterStore]:
-    """A copy of it in which names of one file are one file, as in the original."""
-    shutil.copytree(once[0], tmp_path / "state", copy_function=_link_records)
-    with new_store(tmp_path / "state") as opened:
+def store(settled_june: KeptMonth, tmp_path: Path) -> Iterator[CenterStore]:
+    with new_store(settled_june.copy_to(tmp_path / "state")) as opened:
         yield opened
-
-
-def _link_records(source: str, target: str) -> None:
-    shutil.copyfile(source, target)
-    copied = Path(target)
-    if copied.parent.name == "records":
-        plant, _, name = copied.name.partition("-")
-        copied.unlink()
-        copied.hardlink_to(copied.parents[4] / "lake" / plant / name)
 
 
 # ---- damages -------------------------------------------------------------------------------------------------------
@@ -135,9 +121,9 @@ def statement_of(store: CenterStore, settled_run: MadeRun) -> dict[str, bytes]:
     return files | {"manifest.json": b"\n".join(told)}
 
 
-def opened(store: CenterStore, once: tuple[Path, MadeRun]) -> OpenedRun:
+def opened(store: CenterStore, first: MadeRun) -> OpenedRun:
     """The first run, opened by somebody who has read nothing of it yet."""
-    return OpenedRun(store, once[1].row)
+    return OpenedRun(store, first.row)
 
 
 def shown(read: OpenedRun) -> list[object]:
@@ -159,14 +145,14 @@ def one_file(folder: Path, pattern: str) -> Path:
 
 @pytest.mark.parametrize(("kind", "damage"), in_turn(KINDS, DAMAGES))
 def test_a_cached_table_is_laid_out_again(
-    store: CenterStore, once: tuple[Path, MadeRun], kind: str, damage: Damage, caplog: pytest.LogCaptureFixture
+    store: CenterStore, first: MadeRun, kind: str, damage: Damage, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = one_file(store.directory / "laid-out", f"{kind}-2026-06-*.csv")
     before = path.read_bytes()
     damage(path)
     again = settled(store)
-    assert again.row.result_hash == once[1].row.result_hash
-    assert statement_of(store, again)["manifest.json"] == statement_of(store, once[1])["manifest.json"]
+    assert again.row.result_hash == first.row.result_hash
+    assert statement_of(store, again)["manifest.json"] == statement_of(store, first)["manifest.json"]
     assert path.read_bytes() == before
     assert (f"{path}: is not the file the store lists" in caplog.text) is (damage is not gone)
 
@@ -174,44 +160,44 @@ def test_a_cached_table_is_laid_out_again(
 # Any other digests are bytes turned over.
 @pytest.mark.parametrize(("pattern", "damage"), in_turn(DERIVED, DAMAGES, {("plan-*.digests", other)}))
 def test_what_is_derived_from_the_plan_is_made_again(
-    store: CenterStore, once: tuple[Path, MadeRun], pattern: str, damage: Damage
+    store: CenterStore, first: MadeRun, pattern: str, damage: Damage
 ) -> None:
-    path, expected = one_file(store.directory / "laid-out", pattern), shown(opened(store, once))
+    path, expected = one_file(store.directory / "laid-out", pattern), shown(opened(store, first))
     before = path.read_bytes()
     damage(path)
-    assert settled(store).row.result_hash == once[1].row.result_hash
-    assert shown(opened(store, once)) == expected
+    assert settled(store).row.result_hash == first.row.result_hash
+    assert shown(opened(store, first)) == expected
     assert path.read_bytes() == before
 
 
 # A register has no revenue in it.
 @pytest.mark.parametrize(("name", "damage"), in_turn(TABLES, DAMAGES, {("register.toml", other)}))
 def test_a_table_of_a_runs_own_is_refused_and_no_other_run_has_it(
-    store: CenterStore, once: tuple[Path, MadeRun], name: str, damage: Damage, tmp_path: Path
+    store: CenterStore, first: MadeRun, name: str, damage: Damage, tmp_path: Path
 ) -> None:
-    read = opened(store, once)
+    read = opened(store, first)
     damage(read.data / name)
     refused = said(read.data / name)
     with pytest.raises(Altered, match=refused):
-        what_if(store, once[1].row.id, changes=[NO_ORDERS], actor=LI)
+        what_if(store, first.row.id, changes=[NO_ORDERS], actor=LI)
     with pytest.raises(Altered, match=refused):
         build_package(store, read, tmp_path / "a.zip")
     if name != "plan.csv":  # a drawing takes the plan from its copy by unit
         with pytest.raises(Altered, match=refused):
             read.inputs_of("U1")
     again = settled(store)
-    assert again.row.result_hash == once[1].row.result_hash
-    assert not compare_runs(store, once[1].row.id, again.row.id).lines
+    assert again.row.result_hash == first.row.result_hash
+    assert not compare_runs(store, first.row.id, again.row.id).lines
     assert len(list((store.directory / "runs").iterdir())) == 2
 
 
-def test_a_table_put_beside_those_of_a_run_is_refused(store: CenterStore, once: tuple[Path, MadeRun]) -> None:
+def test_a_table_put_beside_those_of_a_run_is_refused(store: CenterStore, first: MadeRun) -> None:
     """It would be settled with, as a table that was delivered."""
-    extra = opened(store, once).data / "start_stop_table.csv"
+    extra = opened(store, first).data / "start_stop_table.csv"
     extra.write_text("kind,rated_mw_from,rated_mw_to,price_yuan\n", "utf-8")
     with pytest.raises(Altered, match=r"start_stop_table\.csv.*expected SHA-256 no such file"):
-        opened(store, once).inputs_of("U1")
-    assert what_if(store, once[1].row.id, actor=LI).result_hash == once[1].row.result_hash  # it was not taken over
+        opened(store, first).inputs_of("U1")
+    assert what_if(store, first.row.id, actor=LI).result_hash == first.row.result_hash  # it was not taken over
 
 
 def test_a_register_is_the_one_that_was_imported(store: CenterStore) -> None:
@@ -231,7 +217,7 @@ def forget_measured(store: CenterStore) -> None:
 
 @pytest.mark.parametrize(("known", "damage"), in_turn([True, False], DAMAGES))
 def test_a_damaged_day_file_is_not_measured(
-    store: CenterStore, once: tuple[Path, MadeRun], damage: Damage, known: bool, tmp_path: Path
+    store: CenterStore, first: MadeRun, damage: Damage, known: bool, tmp_path: Path
 ) -> None:
     """`known`: what units it has was read while it was whole."""
     path = one_file((store.directory / "lake") / "P1", "2026-06-03-*.parquet")
@@ -246,24 +232,24 @@ def test_a_damaged_day_file_is_not_measured(
     assert sorted((store.directory / "runs").iterdir()) == folders
     if damage is gone:
         return  # the run has a name of its own for it
-    read = opened(store, once)
+    read = opened(store, first)
     pinned = read.data / "records" / f"P1-{path.name}"
     with pytest.raises(Altered, match=said(pinned)):
         read.records("U1", at(3), at(3) + DAY_MS)
     with pytest.raises(Altered, match=said(pinned)):
         read.inputs_of("U1")
     with pytest.raises(Altered, match=said(pinned)):
-        what_if(store, once[1].row.id, changes=[NO_ORDERS], actor=LI)
+        what_if(store, first.row.id, changes=[NO_ORDERS], actor=LI)
     with pytest.raises(Altered, match=said(pinned)):
         build_package(store, read, tmp_path / "a.zip")
     assert len(read.records("U1", at(4), at(5))) == 24
 
 
 @pytest.mark.parametrize("damage", [flip, cut, other])
-def test_what_was_measured_of_a_day_file_stands(store: CenterStore, once: tuple[Path, MadeRun], damage: Damage) -> None:
+def test_what_was_measured_of_a_day_file_stands(store: CenterStore, first: MadeRun, damage: Damage) -> None:
     damage(one_file((store.directory / "lake") / "P1", "2026-06-03-*.parquet"))
     again = settled(store)
-    assert (again.row.result_hash, again.progress.measured) == (once[1].row.result_hash, ())
+    assert (again.row.result_hash, again.progress.measured) == (first.row.result_hash, ())
 
 
 @every_damage
@@ -305,7 +291,7 @@ ROW_DAMAGES: dict[str, Callable[[dict[bytes, bytes], bytes], bytes]] = {
     ("table", "damage"), in_turn([day_result, day_segments, file_facts], list(ROW_DAMAGES)), ids=str
 )
 def test_a_stored_result_that_is_not_as_it_was_stored_is_made_again(
-    store: CenterStore, once: tuple[Path, MadeRun], table: Table, damage: str, caplog: pytest.LogCaptureFixture
+    store: CenterStore, first: MadeRun, table: Table, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     key = next(iter(table.primary_key))
     content = next(c for c in table.c if isinstance(c.type, LargeBinary) and c is not key)
@@ -314,15 +300,15 @@ def test_a_stored_result_that_is_not_as_it_was_stored_is_made_again(
     damaged = ROW_DAMAGES[damage](rows, chosen)
     store.write(lambda c: c.execute(update(table).where(key == chosen).values({content: damaged}))).result()
     again = settled(store)
-    assert statement_of(store, again) == statement_of(store, once[1])
+    assert statement_of(store, again) == statement_of(store, first)
     name = chosen if isinstance(chosen, str) else chosen.hex()
     assert f"{table.name} {name}: is not as it was stored: expected SHA-256" in caplog.text
     assert dict(store.read(lambda c: [tuple(row) for row in c.execute(select(key, content))])) == rows
 
 
-def test_lost_segments_are_measured_again(store: CenterStore, once: tuple[Path, MadeRun]) -> None:
+def test_lost_segments_are_measured_again(store: CenterStore, first: MadeRun) -> None:
     store.write(lambda c: c.execute(delete(day_segments))).result()
-    assert statement_of(store, settled(store)) == statement_of(store, once[1])
+    assert statement_of(store, settled(store)) == statement_of(store, first)
 
 
 # ---- what pages read -----------------------------------------------------------------------------------------------
@@ -330,60 +316,60 @@ def test_lost_segments_are_measured_again(store: CenterStore, once: tuple[Path, 
 
 @pytest.mark.parametrize(("name", "damage"), in_turn(["rows.msgpack", "segments.parquet"], DAMAGES))
 def test_what_pages_read_is_made_again_from_what_the_run_pinned(
-    store: CenterStore, once: tuple[Path, MadeRun], name: str, damage: Damage, caplog: pytest.LogCaptureFixture
+    store: CenterStore, first: MadeRun, name: str, damage: Damage, caplog: pytest.LogCaptureFixture
 ) -> None:
-    read = opened(store, once)
+    read = opened(store, first)
     expected, before = shown(read), (read.folder / name).read_bytes()
     damage(read.folder / name)
     caplog.set_level(logging.WARNING)
-    assert shown(opened(store, once)) == expected
+    assert shown(opened(store, first)) == expected
     assert f"{read.folder / name}: is not the file the store lists" in caplog.text
     assert (read.folder / name).read_bytes() == before
     again = settled(store)
-    assert not [row for row in effect_by_plant(store, once[1].row.id, again.row.id) if row.changed]
+    assert not [row for row in effect_by_plant(store, first.row.id, again.row.id) if row.changed]
     assert sorted(p.name for p in (store.directory / "runs").iterdir()) == sorted([read.folder.name, again.row.folder])
 
 
-def test_rows_of_another_form_are_made_again(store: CenterStore, once: tuple[Path, MadeRun]) -> None:
+def test_rows_of_another_form_are_made_again(store: CenterStore, first: MadeRun) -> None:
     """An older program wrote them down, hash and all."""
-    read = opened(store, once)
+    read = opened(store, first)
     path, expected = read.folder / "rows.msgpack", shown(read)
     data = path.read_bytes()
     assert data[1] == ROWS_VERSION  # after the head of the array
     path.write_bytes(data[:1] + b"\x00" + data[2:])
     hashes = store.read(lambda c: page_hashes(c, 1)) | {path.name: hashlib.sha256(path.read_bytes()).hexdigest()}
     store.write(lambda c: c.execute(update(run).values(page_files=json.dumps(hashes)))).result()
-    assert shown(opened(store, once)) == expected
+    assert shown(opened(store, first)) == expected
     assert path.read_bytes() == data
 
 
-def test_a_run_and_results_of_a_program_that_kept_no_hashes(store: CenterStore, once: tuple[Path, MadeRun]) -> None:
-    expected = shown(opened(store, once))
+def test_a_run_and_results_of_a_program_that_kept_no_hashes(store: CenterStore, first: MadeRun) -> None:
+    expected = shown(opened(store, first))
     store.write(lambda c: c.execute(update(run).values(page_files=None))).result()
     for table in (day_result, day_segments, file_facts):
         store.write(lambda c, t=table: c.execute(update(t).values(content_sha256=None))).result()  # type: ignore[misc]
-    other(opened(store, once).folder / "rows.msgpack")
-    assert shown(opened(store, once)) == expected
+    other(opened(store, first).folder / "rows.msgpack")
+    assert shown(opened(store, first)) == expected
     assert set(store.read(lambda c: page_hashes(c, 1))) == {"rows.msgpack", "segments.parquet"}
     assert settled(store).progress.measured == ()  # the rows needed them, and they were measured then
     assert check_store(store) == []
 
 
 @pytest.mark.parametrize("name", ["data/revenue.csv", "data/plan.csv", "rulebook/article-13.toml"])
-def test_rows_are_not_made_from_what_was_not_pinned(store: CenterStore, once: tuple[Path, MadeRun], name: str) -> None:
-    read = opened(store, once)
+def test_rows_are_not_made_from_what_was_not_pinned(store: CenterStore, first: MadeRun, name: str) -> None:
+    read = opened(store, first)
     flip(read.folder / "rows.msgpack")
     flip(read.folder / name)
     for path in (store.directory / "laid-out").iterdir():
         path.unlink()
     listed = read.folder / name if name.startswith("data") else read.folder / "rulebook"
     with pytest.raises(Altered, match=said(listed)):
-        shown(opened(store, once))
-    assert load_run_statement(store, 1).result_hash == once[1].row.result_hash  # what was settled stands
+        shown(opened(store, first))
+    assert load_run_statement(store, 1).result_hash == first.row.result_hash  # what was settled stands
 
 
-def test_rows_that_come_out_otherwise_are_not_taken(store: CenterStore, once: tuple[Path, MadeRun]) -> None:
-    read = opened(store, once)
+def test_rows_that_come_out_otherwise_are_not_taken(store: CenterStore, first: MadeRun) -> None:
+    read = opened(store, first)
     flip(read.folder / "rows.msgpack")
     damaged = (read.folder / "rows.msgpack").read_bytes()
     store.write(lambda c: c.execute(update(run).values(result_hash="0" * 64))).result()
@@ -398,10 +384,10 @@ def test_rows_that_come_out_otherwise_are_not_taken(store: CenterStore, once: tu
 # Of a page, cut says what another would say.
 @pytest.mark.parametrize(("name", "damage"), in_turn(STATEMENT, DAMAGES, {("statement.html", other)}))
 def test_a_statement_file_is_the_one_the_store_knows(
-    store: CenterStore, once: tuple[Path, MadeRun], name: str, damage: Damage, tmp_path: Path
+    store: CenterStore, first: MadeRun, name: str, damage: Damage, tmp_path: Path
 ) -> None:
     again = settled(store)
-    read = opened(store, once)
+    read = opened(store, first)
     path = read.statement_folder / name
     damage(path)
     with pytest.raises(Altered, match=said(path)):
@@ -410,17 +396,15 @@ def test_a_statement_file_is_the_one_the_store_knows(
         build_package(store, read, tmp_path / "a.zip")
     if name in ("lines.csv", "plants.csv"):
         with pytest.raises(ConfigError, match=f"{path}: "):
-            compare_runs(store, once[1].row.id, again.row.id)
+            compare_runs(store, first.row.id, again.row.id)
     if name != "statement.html":
         with pytest.raises((ConfigError, StoreError), match=f"{path}: "):
-            load_run_statement(store, once[1].row.id)
+            load_run_statement(store, first.row.id)
 
 
-def test_a_manifest_that_was_changed_with_its_file_is_not_believed(
-    store: CenterStore, once: tuple[Path, MadeRun]
-) -> None:
+def test_a_manifest_that_was_changed_with_its_file_is_not_believed(store: CenterStore, first: MadeRun) -> None:
     again = settled(store)
-    path = opened(store, once).statement_folder / "plants.csv"
+    path = opened(store, first).statement_folder / "plants.csv"
     manifest = path.with_name("manifest.json")
     before = hashlib.sha256(path.read_bytes()).hexdigest()
     path.write_bytes(path.read_bytes().replace(b"1000.00", b"3000.00"))
@@ -428,14 +412,14 @@ def test_a_manifest_that_was_changed_with_its_file_is_not_believed(
     assert after != before
     manifest.write_text(manifest.read_text("utf-8").replace(before, after), "utf-8")
     with pytest.raises(ConfigError, match=f"{path}: is not the file the manifest names"):
-        compare_runs(store, once[1].row.id, again.row.id)
+        compare_runs(store, first.row.id, again.row.id)
 
 
 @every_damage
 def test_a_runs_rulebook_is_the_one_it_was_priced_with(
-    store: CenterStore, once: tuple[Path, MadeRun], damage: Damage, tmp_path: Path
+    store: CenterStore, first: MadeRun, damage: Damage, tmp_path: Path
 ) -> None:
-    read = opened(store, once)
+    read = opened(store, first)
     path = read.folder / "rulebook" / "article-13.toml"
     if damage is other:
         path.write_bytes(path.read_bytes() + b"\n")
@@ -444,7 +428,7 @@ def test_a_runs_rulebook_is_the_one_it_was_priced_with(
     for use in (
         lambda: read.rulebook,
         lambda: build_package(store, read, tmp_path / "a.zip"),
-        lambda: what_if(store, once[1].row.id, changes=[NO_ORDERS], actor=LI),
+        lambda: what_if(store, first.row.id, changes=[NO_ORDERS], actor=LI),
     ):
         with pytest.raises(Altered, match=said(read.folder / "rulebook")):
             use()

@@ -18,7 +18,7 @@ from collector.center.runs.stored_run import OpenedRun
 from tests.center.center_batches import FixedClock
 from tests.center.made_month import DAYS, on, step
 from tests.center.runs.center_months import JUNE, assert_as_offline, new_store, settled
-from tests.center.runs.late_changes import fill
+from tests.center.runs.kept_months import KeptMonth, copy_state
 
 LI = Actor("li", Role.OPERATOR)
 
@@ -27,9 +27,8 @@ def files_of(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-def test_a_run_shares_its_day_files_until_it_is_to_be_disclosed(tmp_path: Path) -> None:
-    with CenterStore.open(tmp_path / "state", clock=FixedClock(on(10, month=7))) as store:
-        fill(store)
+def test_a_run_shares_its_day_files_until_it_is_to_be_disclosed(filled_june: Path, tmp_path: Path) -> None:
+    with CenterStore.open(copy_state(filled_june, tmp_path / "state"), clock=FixedClock(on(10, month=7))) as store:
         run = settled(store)
         folder = store.directory / "runs" / run.row.folder
         assert {path.stat().st_nlink for path in (folder / "data" / "records").iterdir()} == {2}
@@ -42,10 +41,9 @@ def test_a_run_shares_its_day_files_until_it_is_to_be_disclosed(tmp_path: Path) 
         assert_as_offline(store, run, tmp_path)
 
 
-def test_a_run_whose_day_file_was_changed_is_not_disclosed(tmp_path: Path) -> None:
-    with new_store(tmp_path / "state") as store:
-        fill(store)
-        run = settled(store)
+def test_a_run_whose_day_file_was_changed_is_not_disclosed(settled_june: KeptMonth, tmp_path: Path) -> None:
+    run = settled_june.run
+    with new_store(settled_june.copy_to(tmp_path / "state")) as store:
         [path] = ((store.directory / "lake") / "P1").glob("2026-06-05-*")
         data = bytearray(path.read_bytes())
         data[len(data) // 2] ^= 1
@@ -56,10 +54,9 @@ def test_a_run_whose_day_file_was_changed_is_not_disclosed(tmp_path: Path) -> No
 
 
 def test_a_disclosed_file_that_may_be_written_or_shares_its_bytes_is_found_and_made_its_own_again(
-    tmp_path: Path,
+    filled_june: Path, tmp_path: Path
 ) -> None:
-    with CenterStore.open(tmp_path / "state", clock=FixedClock(on(10, month=7))) as store:
-        fill(store)
+    with CenterStore.open(copy_state(filled_june, tmp_path / "state"), clock=FixedClock(on(10, month=7))) as store:
         run = settled(store)
         step(store, MonthStage.DISCLOSED, run.row.id, at=on(10, month=7), month=JUNE, reason="for a trial")
         assert check_months(store) == []
