@@ -133,9 +133,13 @@ def link_records(folder: Path) -> None:
             own.hardlink_to(path)
 
 
+BESIDE: Final = {"restore": ("made",), "upgrade": ("old",)}
+"""What an operation works on beside the store, or in place of it; `well` would open an old one wherever it lay."""
+
+
 def copied_for(name: str, once: Path, folder: Path) -> Path:
-    """A fresh copy of the stores, on which an operation can be tried."""
-    copy_of(once, folder)
+    """A fresh copy of what an operation works on."""
+    copy_of(once, folder, *BESIDE.get(name, ()))
     if name == "disclose":
         link_records(folder)
     return folder
@@ -214,9 +218,11 @@ def well(folder: Path) -> list[str]:
     return found
 
 
-def copy_of(once: Path, folder: Path) -> Path:
+def copy_of(once: Path, folder: Path, *beside: str) -> Path:
+    """Copy the store, and what is named beside it."""
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(once, folder, copy_function=partial(shutil.copyfile))
+    for name in ("state", *beside):
+        shutil.copytree(once / name, folder / name, copy_function=partial(shutil.copyfile))
     return folder
 
 
@@ -238,7 +244,7 @@ def test_killed_at_any_step_the_store_is_well_and_the_next_try_works(once: Path,
 
 
 def test_what_a_killed_upgrade_was_writing_is_written_over(once: Path, tmp_path: Path) -> None:
-    folder = copy_of(once, tmp_path / "killed")
+    folder = copy_of(once, tmp_path / "killed", "old")
     (folder / "old" / "imported").mkdir(exist_ok=True)
     (folder / "old" / "imported" / ".migration.tmp").write_bytes(b"half a file")
     do_upgrade(folder)
