@@ -27,7 +27,7 @@ from collector.center.db.store import CenterStore
 from tests.center.center_batches import batch_topic, new_signer
 from tests.patience import HANG_S, HangGuard, wait_until
 
-CENTER = (sys.executable, "-c", "from collector.cli.center.commands import app; app()")
+CENTER = (sys.executable, "-m", "collector.cli.main", "center")
 
 _TRY_S = 5.0  # so long it waits for a broker that may be gone, then tries again
 
