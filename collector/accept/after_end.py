@@ -11,6 +11,7 @@ from collector.accept.outcome import CheckOutcome, both, judged, not_applicable,
 from collector.accept.phases import PhaseFacts
 from collector.accept.plan import Plan
 from collector.agent.buffer.capacity import Capacity
+from collector.model.interval import format_time
 
 _NO_TRUTH = ("不在模拟时间下,真值未知", "no simulated time: the truth of an instant is not known")
 READ_ONLY_BY_CONSTRUCTION = (
@@ -175,8 +176,8 @@ class EndChecks:
         """Check that from the first tick to the last no record is stored twice."""
         comparison, end_ms = self.comparison, self.facts.end_ms
         found = comparison.look(comparison.first_ms - 1, end_ms, silenced=self.facts.silenced)
-        doubled = [f"{unit} {at_ms} × {len(rows)}" for (unit, at_ms), rows in comparison.stored.by_place.items()
-                   if len(rows) > 1]  # fmt: skip
+        places = comparison.stored.by_place.items()
+        doubled = [f"{unit} {format_time(at_ms)} × {len(rows)}" for (unit, at_ms), rows in places if len(rows) > 1]
         made_up = comparison.made_up(end_ms)
         return judged(
             "stored_once", good=found.held > 0 and not (found.missing or doubled or made_up),

@@ -14,7 +14,7 @@ file that is not listed; the running center removes such files.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -39,6 +39,7 @@ from collector.center.inputs.kinds import IMPORT_KINDS as IMPORT_KINDS
 from collector.center.inputs.kinds import KINDS as KINDS
 from collector.center.inputs.kinds import RECORDS as RECORDS
 from collector.center.inputs.kinds import REGISTER as REGISTER
+from collector.center.inputs.kinds import row_to_read
 from collector.center.inputs.parse import as_toml, load_delivered, meant_by, read_table
 from collector.center.inputs.register_change import check_in_force
 from collector.center.inputs.stored_rows import RowsInForce, add_replaced, write_rows
@@ -247,7 +248,7 @@ def look(
         mine = rows.take(pa.array(listed[0]))
         areas = _areas_unsaid(kind, mine, meant(mine), [origins[number][2] for number in listed[1].tolist()])
         named = zip(mine["row"].to_pylist(), listed[1].tolist(), areas, strict=True)
-        problems = [_problem(delivered.name, row, *origins[number], area) for row, number, area in named]
+        problems = [_problem(delivered.name, row, kind, *origins[number], area) for row, number, area in named]
         if more := len(laid.claims) - len(mine):
             problems.append(
                 Problem(delivered.name, 0, "", tr("… and {more} more rows that conflict with imported ones", more=more))
@@ -267,9 +268,9 @@ def _areas_unsaid(kind: str, rows: pa.Table, meant: pa.Table, stored: Sequence[S
     return [full if (cell or "") != cells[place] else "" for cell, full, cells in areas]
 
 
-def _problem(file: str, row: int, import_id: int, old_row: int, cells: Collection[str], area: str) -> Problem:
+def _problem(file: str, row: int, kind: str, import_id: int, old_row: int, cells: Sequence[str], area: str) -> Problem:
     """The problem of a row in conflict. `area`: the meaning of an empty area in one of the two rows."""
-    stored = ", ".join(cell for cell in cells if cell)
+    stored = row_to_read(kind, cells)
     if area:
         message = tr(
             "conflicts with import {import_id} row {old_row} ({stored}), for an empty area is {area} here; import the "

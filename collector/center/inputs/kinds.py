@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
+
+from collector.model.interval import format_time
 
 REGISTER: Final = "register"
 # Columns of instants, stored as UTC ms whatever notation they were written in.
@@ -63,3 +65,9 @@ ALL_KINDS: Final = (REGISTER, *KINDS)
 # Records have no table of rows in force: `collector.center.inputs.record_imports` takes them.
 RECORDS: Final = "records"
 IMPORT_KINDS: Final = (*ALL_KINDS, RECORDS)
+
+
+def row_to_read(kind: str, cells: Sequence[str]) -> str:
+    """The cells of a stored row as a finding shows them: only those with something in them, instants in local time."""
+    named = zip(KINDS[kind].columns, cells, strict=True)
+    return ", ".join(format_time(int(cell)) if name in TIMES else cell for name, cell in named if cell)

@@ -22,7 +22,7 @@ from sqlalchemy import Connection
 from collector.base.errors import ConfigError, Problem
 from collector.base.text import tr
 from collector.center.inputs.conflicts import HeldRows
-from collector.center.inputs.kinds import KINDS
+from collector.center.inputs.kinds import KINDS, row_to_read
 from collector.center.inputs.parse import meant_by, problems_of_rows
 from collector.center.inputs.stored_rows import EVER, RowsInForce
 from collector.model.register import Register
@@ -71,7 +71,7 @@ def check_in_force(
                 row=row,
                 import_id=import_id,
                 kind=kind,
-                stored=", ".join(filter(None, cells)),
+                stored=row_to_read(kind, cells),
                 reason=reason,
             )
             problems.append(Problem(file, 0, "", message))

@@ -124,6 +124,8 @@ def test_a_register_beside_which_what_is_in_force_is_refused_is_refused_itself(c
         with pytest.raises(ConfigError, match=f"could not be settled beside it: .*{reason.split('.*')[-1]}") as caught:
             take(own, "register", second, name="register.toml", replace=True, rules=rules)
         assert caught.match(reason)
+        if kind != "revenue":
+            assert caught.match(SPAN.replace(",", ", ").replace("+", r"\+"))  # its times not in milliseconds
         more = second + '[[unit]]\nid = "U9"\nplant = "P2"\nkind = "coal"\nrated_mw = "660"\n'
         take_back(own, 2, actor=LI, reason="wrong", rules=None)
         take(own, "register", more if "P2" in second else second, name="register.toml", replace=True, rules=rules)

@@ -59,6 +59,11 @@ def test_a_row_that_claims_anothers_place_is_refused_and_named(store: CenterStor
     with pytest.raises(ConfigError) as caught:
         take(store, "plan", PLAN + plan_row(5, "350") + plan_row(1, "333", until=3))
     assert [(p.row, "conflicts with import 2" in p.message) for p in caught.value.problems] == [(3, True), (3, True)]
+    first, second = (
+        f"U1, {HOUR.format(hour)}, {HOUR.format(hour + 1)}, {power})" for hour, power in ((1, 300), (2, 310))
+    )
+    assert first in caught.value.problems[0].message  # in the words of the file, no milliseconds
+    assert second in caught.value.problems[1].message
     assert powers(store) == ["300", "310"]  # also the row without conflict: whole or not at all
 
 
