@@ -111,7 +111,7 @@ def _is_option(parameter: Any) -> bool:
 
 
 def _named(parameter: Any) -> str:
-    return str(parameter.metavar or parameter.name.upper()).strip("[]{}")
+    return str(parameter.metavar or parameter.name.upper())
 
 
 def _usage(parameter: Any) -> str:
@@ -119,7 +119,9 @@ def _usage(parameter: Any) -> str:
         flag = max(parameter.opts, key=len)
         text = flag if getattr(parameter, "is_flag", False) else f"{flag} {_named(parameter)}"
     else:
-        text = _named(parameter) + (" …" if parameter.nargs == -1 else "")
+        named = _named(parameter)
+        # A metavar of several words, or with dots of its own, says itself how often.
+        text = f"{named} …" if parameter.nargs == -1 and not re.search("[ …]", named) else named
     return text if parameter.required else f"[{text}]"
 
 

@@ -56,15 +56,16 @@ def register(app: typer.Typer) -> None:
     def quarter_command(
         statements: Annotated[list[Path], typer.Argument(help="Statement folders, one per month.")],
         out: Annotated[Path | None, typer.Option(help="Also write the table as CSV to this file.")] = None,
+        as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
     ) -> None:
         """Sum months, quarters and years by service: compensation, share, allocation. 季度、年度汇总。"""
         from collector.report.saved_statement import load_saved
-        from collector.report.summary import summarise, summary_csv
+        from collector.report.summary import summarise, summary_as_json, summary_csv
 
         found = summarise([load_saved(folder) for folder in statements])
         if out is not None:
             out.write_bytes(summary_csv(found.rows))
-        _show_summary(found)
+        print(json.dumps(summary_as_json(found), ensure_ascii=False, indent=1)) if as_json else _show_summary(found)
 
 
 def show_comparison(found: RunComparison) -> None:

@@ -36,8 +36,14 @@ def check(directory: Annotated[Path, typer.Argument(help="A rulebook directory."
     from collector.settlement.rulebook.load import load_rulebook
 
     book = load_rulebook(directory)
-    counts = f"{len(book.values)} values, {len(book.services)} services, {len(book.readings)} readings"
-    print_text("{id}: sound, {counts}, {hash}", id=book.id, counts=counts, hash=book.hash)
+    print_text(
+        "{id}: sound, {values} values, {services} services, {readings} readings, {hash}",
+        id=book.id,
+        values=len(book.values),
+        services=len(book.services),
+        readings=len(book.readings),
+        hash=book.hash,
+    )
 
 
 @app.command("show")
@@ -67,14 +73,18 @@ def show(
 def diff(
     left: Annotated[Path, typer.Argument(help="A rulebook directory.")],
     right: Annotated[Path, typer.Argument(help="Another one.")],
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """List the rows only one of two rulebooks has; exit 1 if there are any."""
     from collector.settlement.rulebook.load import load_rulebook
     from collector.settlement.rulebook.text import rulebook_difference
 
     found = rulebook_difference(load_rulebook(left), load_rulebook(right))
-    for sign, line in found:
-        print(f"{sign} {_text(line)}")
+    if as_json:
+        print(json.dumps([{"sign": sign} | asdict(line) for sign, line in found], ensure_ascii=False, indent=1))
+    else:
+        for sign, line in found:
+            print(f"{sign} {_text(line)}")
     if found:
         raise typer.Exit(1)
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from typing import Final
+from typing import Any, Final
 
 from collector.base.errors import ConfigError, Problem
 from collector.base.text import tr
@@ -94,10 +94,13 @@ def summary_csv(rows: Iterable[SummaryRow]) -> bytes:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(SUMMARY_COLUMNS)
-    for row in rows:
-        amounts = (format_amount(row.compensation_yuan), format_amount(row.allocation_yuan))
-        writer.writerow((row.period, row.area, row.service, *amounts, row.units, format_fraction(row.share)))
+    writer.writerows(map(_cells, rows))
     return text.getvalue().encode()
+
+
+def _cells(row: SummaryRow) -> tuple[str | int, ...]:
+    amounts = (format_amount(row.compensation_yuan), format_amount(row.allocation_yuan))
+    return (row.period, row.area, row.service, *amounts, row.units, format_fraction(row.share))
 
 
 def lines_of_statement(statement: Statement) -> Iterator[SummedLine]:
@@ -131,6 +134,12 @@ def summarise(statements: Sequence[Saved]) -> Summary:
     rows = sum_up(line for saved in statements for line in _saved_lines(saved))
     unfinished = tuple(sorted(saved.month for saved in statements if saved.manifest["status"] != "final"))
     return Summary(tuple(sorted(months)), unfinished, tuple(rows))
+
+
+def summary_as_json(found: Summary) -> dict[str, Any]:
+    """The sums for programs: rows have the keys and the cells of summary.csv, the number of units as a number."""
+    rows = [dict(zip(SUMMARY_COLUMNS, _cells(row), strict=True)) for row in found.rows]
+    return {"months": found.months, "open_months": found.open_months, "rows": rows}
 
 
 def _saved_lines(saved: Saved) -> Iterator[SummedLine]:

@@ -29,7 +29,9 @@ def center(filled_june: Path, tmp_path_factory: pytest.TempPathFactory) -> Verb:
     return run
 
 
-def test_a_month_is_settled_tried_compared_explained_and_packed(center: Verb, tmp_path: Path) -> None:
+def test_a_month_is_settled_tried_compared_explained_and_packed(
+    center: Verb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert "2026-06: 60 plant-days measured" in center("measure", "2026-06").output
     settled = center("settle", "2026-06", "--who", "li", "--note", "first")
     assert settled.exit_code == 0, settled.output
@@ -72,6 +74,10 @@ def test_a_month_is_settled_tried_compared_explained_and_packed(center: Verb, tm
     packed = center("package", "2026-06", str(tmp_path / "june.zip"), "--who", "li")
     assert packed.exit_code == 0, packed.output
     assert "run 2 of 2026-06" in packed.output
+    monkeypatch.chdir(tmp_path)
+    assert center("package", "2026-06").output.startswith("2026-06-run2.zip: run 2 of 2026-06")
+    assert (tmp_path / "2026-06-run2.zip").read_bytes()[:2] == b"PK"
+    assert "is there already" in str(center("package", "2026-06").exception)
     assert "head of the audit log: 4 " in packed.output  # three runs so far, and one that failed
 
 

@@ -199,3 +199,8 @@ def test_months_are_summed_by_area_and_service_with_their_share(tmp_path: Path) 
     result = CliRunner().invoke(app(), ["quarter", *(str(f.folder) for f in folders), "--out", str(tmp_path / "q.csv")])
     assert result.exit_code == 0, result.output
     assert (tmp_path / "q.csv").read_bytes() == summary_csv(found.rows)
+    told = CliRunner().invoke(app(), ["quarter", str(folders[0].folder), "--json"])
+    assert json.loads(told.output)["rows"][0] == {
+        "period": "2026-03", "area": "shanghai", "service": "deep_peak", "compensation_yuan": "3600.00",
+        "allocation_yuan": "3600.00", "units": 1, "share": "1.000000",
+    }  # fmt: skip

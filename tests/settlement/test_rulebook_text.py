@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from datetime import date
 from pathlib import Path
@@ -46,11 +47,17 @@ def test_check_show_and_diff_from_the_command_line(tmp_path: Path) -> None:
     assert "sound, 52 values, 17 services, 28 readings" in run(app, ["check", str(RULES)]).output
     assert '"id": "I-03"' in run(app, ["show", "--json"]).output
     assert run(app, ["show", "--on", "soon"]).exit_code == 2
-    same, other = run(app, ["diff", str(RULES), str(RULES)]), run(app, ["diff", str(RULES), str(changed(tmp_path))])
+    revised = str(changed(tmp_path))
+    same, other = run(app, ["diff", str(RULES), str(RULES)]), run(app, ["diff", str(RULES), revised])
     assert (same.exit_code, same.output) == (0, "")
     assert other.exit_code == 1
     assert other.output.startswith("+ agc_basic.price ")
     assert "300 yuan/MW" in other.output
+    listed = run(app, ["diff", str(RULES), revised, "--json"])
+    assert listed.exit_code == 1
+    assert ("+", "agc_basic.price", "300", "yuan/MW") in [
+        (row["sign"], row["id"], row["value"], row["unit"]) for row in json.loads(listed.output)
+    ]
 
 
 def test_explain_from_the_command_line_goes_down_to_records() -> None:

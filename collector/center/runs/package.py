@@ -71,6 +71,11 @@ was altered, or the end cut off: `collector center check --anchor PACKAGE`.
 """
 
 
+def package_name(month: object, run_id: int) -> str:
+    """The file name of a run's package where nobody gave another."""
+    return f"{month}-run{run_id}.zip"
+
+
 def export_package(store: CenterStore, run_id: int, target: Path, *, actor: Actor) -> Path:
     """Write the package of a run and note in the audit log that it was given out.
 

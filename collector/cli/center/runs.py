@@ -264,22 +264,24 @@ def compare_two(
 
 def pack(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run's number, or a month: its latest run.")],
-    target: Annotated[Path, typer.Argument(metavar="OUT.zip", help="A new file.")],
+    target: Annotated[
+        Path | None, typer.Argument(metavar="OUT.zip", help="A new file; default: MONTH-runRUN.zip, here.")
+    ] = None,
     config: ConfigOption = None,
     state: StateOption = "",
     who: WhoOption = "",
 ) -> None:
     """Pack a run with its inputs and rulebook, for somebody to verify offline. 打包供离线核对。"""
-    from collector.center.runs.package import export_package, package_facts
+    from collector.center.runs.package import export_package, package_facts, package_name
 
     actor = actor_of(who)
     with open_store(config, state) as store:
         row = _run_of(store, run)
-        export_package(store, row.id, target, actor=actor)
-    head = package_facts(target)
+        packed = export_package(store, row.id, target or Path(package_name(row.month, row.id)), actor=actor)
+    head = package_facts(packed)
     print_text(
         "{target}: run {id} of {month}, result hash {result_hash}",
-        target=target,
+        target=packed,
         id=row.id,
         month=row.month,
         result_hash=row.result_hash,

@@ -23,7 +23,7 @@ from collector.base.text import tr
 from collector.center.db.store import CenterStore
 from collector.center.db.tables_people import audit
 from collector.center.people.access import Actor
-from collector.center.runs.package import MADE, export_package
+from collector.center.runs.package import MADE, export_package, package_name
 from collector.center.runs.stored_run import open_run
 from collector.model.interval import DAY_MS
 
@@ -41,7 +41,7 @@ class KeptPackage:
 
 def keep_package(store: CenterStore, run_id: int, *, actor: Actor) -> KeptPackage:
     """Make the package of a run and keep it. Raises as `export_package`."""
-    name = f"{open_run(store, run_id).facts.month}-run{run_id}.zip"
+    name = package_name(open_run(store, run_id).facts.month, run_id)
     made_ms = store.clock.now_utc_ms()
     while True:
         folder = _folder(store) / f"{run_id}-{made_ms}"
