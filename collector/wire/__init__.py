@@ -16,6 +16,7 @@ from collector.wire.envelope import (
     decode_times,
     encode_batch,
     encode_columns,
+    named_in,
     open_envelope,
     verify_signature,
 )
@@ -68,6 +69,7 @@ __all__ = [
     "key_id",
     "load_public_key",
     "load_signing_key",
+    "named_in",
     "open_envelope",
     "parse_public_key",
     "parse_topic",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-FINAL: Final = frozenset({"oversized", "malformed", "bad_checksum", "topic", "foreign_unit"})
+FINAL: Final = frozenset({"oversized", "malformed", "topic", "foreign_unit"})
 # `unknown_version` is curable: a newer center will read it.
 CURABLE: Final = frozenset(
     {"time_out_of_range", "too_many_days", "too_many_gaps", "too_many_streams", "over_share", "unknown_version"}

@@ -188,6 +188,20 @@ def open_envelope(payload: bytes) -> Envelope:
     )
 
 
+def named_in(payload: bytes) -> tuple[Stream, int] | None:
+    """The stream and sequence that a payload names, believed by nobody; None where its header can't be read.
+
+    For the answer to a batch that `open_envelope` refuses: a version of the future, or a body that changed on the way.
+    """
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        return None
+    try:
+        header = _HEADER.decode(_PAYLOAD.decode(payload).header)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
+        return None
+    return Stream(header.plant, header.gateway, header.epoch), header.sequence
+
+
 def payload_length(begun: bytes) -> int | None:
     """The length in bytes of the payload that begins with `begun`; None for too few bytes or no payload."""
     at = 1

@@ -46,7 +46,7 @@ SCALES = {
 SCHEMA_VERSION = 2
 ABSENT, GOOD, SILENT = 0x80, 0, 20
 CLOCK_UNKNOWN = 2
-FINAL = {"oversized", "malformed", "bad_checksum", "topic", "foreign_unit"}
+FINAL = {"oversized", "malformed", "topic", "foreign_unit"}
 RECORDS_PER_BATCH = 600
 ACK_TIMEOUT_S = 30.0
 

@@ -25,7 +25,8 @@ EPOCH_CONFLICT: Final = "epoch_conflict"
 NO_RECORDS: Final = "no_records"
 # Refusals by which the center did not recognise the batch as this plant's. They settle nothing there (anybody may send
 # in a plant's name), and a key enrolled later makes the same bytes acceptable: the batch stays pending, with its code.
-UNRECOGNISED: Final = frozenset({"unknown_key", "bad_signature", "wrong_topic", "unknown_plant"})
+# So it does where its bytes changed on the way: nothing is freed on a broker's word.
+UNRECOGNISED: Final = frozenset({"unknown_key", "bad_signature", "wrong_topic", "unknown_plant", "bad_checksum"})
 _ASKED_AT_MOST: Final = 100_000
 _GIVEN_UP_AT_ONCE: Final = 64
 # Pending batches with any other code wait to be offered again, and the others pass them.

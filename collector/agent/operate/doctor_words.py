@@ -30,6 +30,8 @@ CODES: Final = {
     "unknown_plant": tr("the center has no such plant: compare [[plant]] id with its register, letter by letter"),
     "foreign_unit": tr("a unit is not this plant's at the center: compare [[unit]] ids with its register"),
     "malformed": tr("the center could not read it: compare the versions of agent and center"),
+    "unknown_version": tr("the center is older than this agent: have it upgraded, the batches go then"),
+    "bad_checksum": tr("the bytes change on the way: look at the broker, and at what stands between here and there"),
     "oversized": tr("larger than the center takes: lower buffer.batch_max_bytes"),
     "time_out_of_range": tr("too old, or ahead of the center: compare the two clocks (timedatectl)"),
     "too_many_days": tr("one batch over too many days: did the clock run wild? The center can raise its limit"),

@@ -207,6 +207,9 @@ class Admission:
         *,
         authentic: bool = False,
     ) -> Rejected:
+        # Also a batch that can't be opened is refused by its number, so that its gateway hears why it is not taken.
+        opened = (envelope.stream, envelope.sequence) if envelope else None
+        named = opened or (wire.named_in(payload) if address.plant else None)
         return Rejected(
             plant=address.plant,
             gateway=address.gateway,
@@ -215,8 +218,8 @@ class Admission:
             payload=payload,
             code=code,
             reason=reason,
-            epoch=envelope.stream.epoch if envelope else None,
-            sequence=envelope.sequence if envelope else None,
+            epoch=named[0].epoch if named else None,
+            sequence=named[1] if named else None,
             authentic=authentic,
         )
 

@@ -360,7 +360,7 @@ def test_what_the_center_has_counts_as_room(tmp_path: Path) -> None:
     assert after.hours_left == pytest.approx(after.hours_in_all)
 
 
-@pytest.mark.parametrize("code", ["unknown_key", "bad_signature", "wrong_topic", "unknown_plant"])
+@pytest.mark.parametrize("code", ["unknown_key", "bad_signature", "wrong_topic", "unknown_plant", "bad_checksum"])
 def test_a_refusal_of_a_plant_the_center_does_not_know_keeps_the_batch_and_shows_why(code: str, tmp_path: Path) -> None:
     path = capacity_config(tmp_path, 1_000_000)
     file = tmp_path / "state" / "g.buffer"

@@ -6,6 +6,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -103,6 +104,28 @@ def test_state_messages_of_enrolled_plants_pass_within_their_bound() -> None:
     assert admission.admit(topic, bytes(70_000)) is None
     assert admission.admit(topic, b"") is None
     assert admission.admit(wire.topic("collector", "P9", "g1", "state"), b"{}") is None
+
+
+def test_a_batch_that_cant_be_opened_is_refused_by_its_number_where_that_can_be_read() -> None:
+    whole = payload_of(5, minutes("U1", NOON, 2))
+    header, signature, body = msgspec.msgpack.decode(whole)
+    fields = msgspec.msgpack.decode(header)
+
+    def with_header(*changed: object) -> bytes:
+        return msgspec.msgpack.encode([msgspec.msgpack.encode(changed), signature, body])
+
+    admission = open_admission()
+    for payload, code, number in (
+        (whole[:-1] + bytes([whole[-1] ^ 1]), "bad_checksum", 5),
+        (with_header(3, *fields[1:], "a field of version 3"), "unknown_version", 5),
+        (with_header(3, "what", "ever"), "unknown_version", None),
+        (whole[:-1], "malformed", None),
+        (bytes(wire.MAX_PAYLOAD_BYTES + 1), "oversized", None),
+    ):
+        refused = _rejected(admission, payload)
+        assert (refused.code, refused.sequence, refused.authentic) == (code, number, False)
+        assert refused.epoch == (None if number is None else EPOCH)
+    assert _rejected(admission, whole, "collector/v2/P1/g1/batch").sequence is None  # nobody is answered there
 
 
 @given(st.binary(max_size=400))

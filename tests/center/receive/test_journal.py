@@ -145,6 +145,16 @@ def test_a_strangers_batch_takes_no_sequence_from_the_plant(store: CenterStore, 
     assert _codes(store) == ["unknown_key"]
 
 
+def test_bytes_that_changed_on_the_way_settle_nothing_and_the_gateway_hears_of_it(store: CenterStore) -> None:
+    genuine = payload_of(1, minutes("U1", NOON, 3))
+    spoiled = genuine[:-1] + bytes([genuine[-1] ^ 1])
+    told = deliver(store, [spoiled]).settled[0]
+    assert (told.epoch, told.through, told.refused) == (EPOCH, 0, ((1, "bad_checksum"),))
+    taken = deliver(store, [genuine])
+    assert (taken.records, taken.settled[0].through, taken.settled[0].refused) == (3, 1, ())
+    assert deliver(store, [spoiled]).settled[0].refused == ()  # no news: the batch is stored
+
+
 def test_what_was_refused_is_taken_once_the_reason_is_gone(store: CenterStore) -> None:
     payload = payload_of(1, minutes("U9", NOON, 2))
     deliver(store, [payload])
