@@ -45,6 +45,11 @@ def pytest_collection() -> Generator[None, object, object]:
         atexit.register(gc.unfreeze)  # extension modules look at the very end for what was left over
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The whole chain comes first: its month takes a minute and a half, for which nobody shall wait at the end."""
+    items.sort(key=lambda item: item.path.parent.name != "e2e")
+
+
 @pytest.fixture(scope="session")
 def filled_june(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The state of a center that has everything of June, of which nothing is measured. To be copied, never opened."""
