@@ -65,7 +65,7 @@ def _letter(explanation: Explanation, segments: int) -> Iterator[str]:
     if line.rules:
         yield tr("The values of the rulebook: {rules}.", rules=join("; ", map(_rule, line.rules)))
     if explanation.readings:
-        told = join("; ", (both(f"{r.text} ({r.id})", r.text_zh or r.text) for r in explanation.readings))
+        told = join("; ", (both(f"{r.told} ({r.id})", r.told.into("zh")) for r in explanation.readings))
         yield tr("Where the text leaves a choice open, this is how it is read: {readings}.", readings=told)
     for finding in explanation.findings:
         day = _DAY.search(finding.subject)

@@ -54,7 +54,8 @@ def revenue_findings(areas: Iterable[AreaRow], rulebook: Rulebook) -> Iterator[F
         name = area.area if named is None else both(named.name, named.name_zh)
         told = {
             "no_revenue": tr(
-                "has no revenue row of the month; one that sold nothing needs a row of 0: {area} can't be allocated",
+                "lacks a revenue row of the month; a plant needs one for each area it lies in, a two-part plant one of "
+                "energy and one of capacity, of 0 where it sold nothing: {area} can't be allocated",
                 area=name,
             ),
             "negative_revenue": tr("has a revenue below zero: {area} can't be allocated", area=name),

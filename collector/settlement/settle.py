@@ -366,7 +366,8 @@ def _readings(rulebook: Rulebook, day: date) -> tuple[ReadingUse, ...]:
     for ident, reading in sorted(rulebook.readings.items()):
         row = rulebook.reading_row(ident, day)
         text, text_zh = reading.choices[row.adopted], reading.choices_zh[row.adopted]
-        uses.append(ReadingUse(ident, reading.clause, row.adopted, row.from_day.isoformat(), text, text_zh))
+        adopted = (ident, reading.clause, row.adopted, row.from_day.isoformat(), text, text_zh)
+        uses.append(ReadingUse(*adopted, reading.question, reading.question_zh))
     return tuple(uses)
 
 

@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 import pyarrow as pa
 
 from collector.base.errors import InvariantBroken
-from collector.base.text import tr
+from collector.base.text import Text, both, full_width, tr
 from collector.model.interval import Interval, Month
 from collector.model.money import format_yuan
 from collector.settlement.evidence import Traces, joined
@@ -313,9 +313,10 @@ class ReserveStatistic:
 
 @dataclass(frozen=True, slots=True)
 class ReadingUse:
-    """A reading of the text as adopted for this month; `text` and `text_zh` give the choice in English and Chinese.
+    """A reading of the text as adopted for this month.
 
-    Runs stored before the Chinese text existed have none.
+    `text` and `text_zh` give the choice in English and Chinese, `question` and `question_zh` what it answers: "no" says
+    nothing without. Runs stored before a text existed have none.
     """
 
     id: str
@@ -324,6 +325,16 @@ class ReadingUse:
     from_day: str
     text: str
     text_zh: str = ""
+    question: str = ""
+    question_zh: str = ""
+
+    @property
+    def told(self) -> Text:
+        """The question and its answer."""
+        english, chinese = self.text, self.text_zh or self.text
+        if self.question and self.question_zh:
+            english, chinese = f"{self.question} {english}", f"{self.question_zh.replace('?', '？')}{chinese}"
+        return both(english, full_width(chinese))
 
 
 # Columns of a segment table; `class` is counted, unpaid, missing, excluded or own_fault; value in `value_unit`,

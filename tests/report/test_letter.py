@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,16 @@ def test_no_letter_about_a_month_full_of_events_has_codes_or_units_of_the_other_
             own = re.sub(r"“[^”]*”|order \S+, ", "", english)
             assert set(re.findall(r"\b[a-z]+_[a-z_]+\b", own)) == set()
             assert not re.search("[\u4e00-\u9fff]", own)
+
+
+def test_a_reading_is_told_with_the_question_it_answers() -> None:
+    statement = statement_of("deep-peak-shanghai-annual-plan")
+    (told,) = explain_parts(statement, "U1", "deep_peak")
+    chinese, english = ("\n".join(explanation_text(told, lang=lang)) for lang in (Lang.ZH, Lang.EN))
+    assert "启停调峰指令期间的升降负荷过程是否算深度调峰？不算；" in chinese
+    assert "Are start-up and shut-down ramps inside a start-stop order deep peak? no (I-18);" in english
+    old = replace(told, readings=tuple(replace(r, question="", question_zh="") for r in told.readings))  # stored before
+    assert "以下理解：随机组登记的调度机构；" in "\n".join(explanation_text(old, lang=Lang.ZH))
 
 
 def test_every_value_of_the_rulebook_has_words() -> None:

@@ -226,7 +226,10 @@ def write_run_rows(statement: Statement, dispatch: Mapping[str, UnitDispatch], f
             (f.code, f.subject, as_data(f.message), f.provisional, f.areas, f.first_ms, f.last_ms, f.count)
             for f in statement.findings
         ],
-        readings=[(r.id, r.clause, r.adopted, r.from_day, r.text, r.text_zh) for r in statement.readings],
+        readings=[
+            (r.id, r.clause, r.adopted, r.from_day, r.text, r.text_zh, r.question, r.question_zh)
+            for r in statement.readings
+        ],
         policy={name: str(value) for name, value in sorted(statement.policy.items())},
         ledger=[(r.entry, r.area, r.plant, str(r.debit_yuan), str(r.credit_yuan)) for r in statement.ledger],
         units=_unit_bytes(statement, unpaid, dispatch),
