@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.reference.build import Build, at
 from tests.reference.regulation import SERVICES
 from tests.settlement.made_events import make_events
 from tests.settlement.whole_statement import FILES, Compared
@@ -43,3 +44,20 @@ def test_every_file_of_a_statement_says_what_the_reference_says(part: int, tmp_p
     assert len(paid) > 9, paid
     if MONTHS >= 600:  # every service whose missing time may be filled, with own fault and without
         assert compared.held >= {(name, fault) for name in BOUNDED for fault in (False, True)}, compared.held
+
+
+def test_orders_before_avc_is_registered_are_rows_of_the_evidence_and_no_orders_of_the_line(tmp_path: Path) -> None:
+    # AVC registered from the 10th: the order of the 9th moves the standing target, so that 508 kV of the 10th is none.
+    case = Build(tmp_path / "in")
+    (tmp_path / "in").mkdir()
+    case.unit(kind="gas", nominal_kv="500", until="2026-06-10")
+    case.unit(kind="gas", nominal_kv="500", avc=True, **{"from": "2026-06-10"})
+    for day, target in ((1, 505), (9, 508), (10, 508), (11, 510)):
+        for clock in ("00:00", "00:01"):
+            case.record(at(day, clock), on_grid=1, avc_in_service=1, bus_voltage_kv=508, avc_target_kv=target)
+    case.settle()
+    compared = Compared()
+    result = compared.month(tmp_path / "in", "2026-06", tmp_path / "out", random.Random(0))
+    (line,) = result.lines
+    assert (line["quantity"], line["amount_yuan"]) == (0, 0)  # 2 kV off the order of the 11th: failed
+    assert compared.figures["avc_orders"] > 0
