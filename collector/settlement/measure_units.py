@@ -28,7 +28,7 @@ from collector.settlement.services import measure_all
 from collector.settlement.services.deep_peak import group_of
 
 # 9: no voltage is no 0 V; 10: AGC untold; 11: behind a month or a cut, what is in force at the record's time
-KERNEL_VERSION: Final = "14"
+KERNEL_VERSION: Final = "15"
 _BATCH_ROWS: Final = 100_000  # many enough to outweigh the cost of a call, few enough for the processor's cache
 
 

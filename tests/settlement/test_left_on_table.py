@@ -9,14 +9,18 @@ from typing import Any
 
 from collector.base.text import into
 from collector.model.dispatch import StartStopRow
+from collector.settlement.rulebook.rules import Rulebook
+from tests.settlement.made_readings import adopting
 from tests.settlement.small_month import Case, at, unit
 
 AGC: dict[str, Any] = {"agc_lower_mw": "300", "agc_upper_mw": "600"}
 
 
-def left(case: Case, ident: str = "U1") -> dict[tuple[str, str], tuple[int | None, str | None]]:
+def left(
+    case: Case, ident: str = "U1", book: Rulebook | None = None
+) -> dict[tuple[str, str], tuple[int | None, str | None]]:
     """Minutes and yuan by service and reason."""
-    rows = [row for row in case.settle().left_on_table if row.unit == ident]
+    rows = [row for row in case.settle(book).left_on_table if row.unit == ident]
     return {
         (row.service, row.reason): (
             None if row.duration_ms is None else row.duration_ms // 60_000,
@@ -76,6 +80,16 @@ def test_own_fault_costs_what_the_data_of_that_time_would_have_paid() -> None:
         case.record(at(1, hour), on_grid="1", active_power_mw=power)
     case.exclude("own_fault", at(1, 1), at(1, 2))
     assert left(case)["deep_peak", "own_fault"] == (60, "1540.00")
+
+
+def test_own_fault_inside_a_start_stop_order_costs_no_deep_peak_that_would_not_have_been_paid() -> None:
+    # 200 MW from 00:00 to 04:00, own fault from 01:00 to 04:00, a start-stop order from 02:00 on (I-18): without the
+    # fault the hour from 01:00 to 02:00 alone would be paid, (354 − 200) × 1 h × 10 = 1 540; by the other choice three.
+    case = Case(units=[unit()])
+    case.record(at(1), on_grid="1", active_power_mw="200").record(at(1, 4), on_grid="1", active_power_mw="400")
+    case.exclude("own_fault", at(1, 1), at(1, 4)).order("start_stop", at(1, 2), at(1, 9))
+    assert left(case)["deep_peak", "own_fault"] == (180, "1540.00")
+    assert left(case, book=adopting("I-18", "ramps_paid"))["deep_peak", "own_fault"] == (180, "4620.00")
 
 
 def test_own_fault_of_agc_counts_its_time_as_the_data_say() -> None:

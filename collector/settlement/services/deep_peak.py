@@ -92,14 +92,17 @@ def measure(facts: Facts) -> np.ndarray[tuple[int], np.dtype[np.bool_]] | None:
         Condition(judged.below_limit, "above_lower_limit", "no_power"),
         Condition(judged.below_gate, "above_gate", "no_power"),
     ]
+    no_ramp = None
     if policy.adopts("I-18", "ramps_not_paid"):
-        conditions.insert(0, Condition(Tri.known(~ramp), "start_stop_order"))
+        no_ramp = ~ramp
+        conditions.insert(0, Condition(Tri.known(no_ramp), "start_stop_order"))
     tally = facts.tally(SERVICE, coal & facts.valley, conditions)
     blame(tally, shown)
     energy = facts.timeline.length * judged.shortfall_kw * tally.counted
     facts.results.put(SERVICE, "value", facts.timeline.sum_by_cell(energy))
     if tally.own is not None:  # without the fault; a member of a group as if judged alone
         would = tally.own & alone.on.true & alone.below_limit.true & alone.below_gate.true
+        would = would if no_ramp is None else would & no_ramp
         short = facts.timeline.length * alone.shortfall_kw * would
         facts.results.put(SERVICE, "own_value", facts.timeline.sum_by_cell(short))
     _put_above(facts, tally, judged, shown, counted_from.values - gate.values, ramp)
