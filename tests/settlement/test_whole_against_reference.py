@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import random
 from collections import Counter
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -59,5 +60,5 @@ def test_orders_before_avc_is_registered_are_rows_of_the_evidence_and_no_orders_
     compared = Compared()
     result = compared.month(tmp_path / "in", "2026-06", tmp_path / "out", random.Random(0))
     (line,) = result.lines
-    assert (line["quantity"], line["amount_yuan"]) == (0, 0)  # 2 kV off the order of the 11th: failed
+    assert (line["quantity"], line["reason"]) == (Fraction(0), "rounded")  # 2 kV off the order of the 11th: failed
     assert compared.figures["avc_orders"] > 0
