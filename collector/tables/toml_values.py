@@ -104,7 +104,7 @@ def parse_choice_of(kinds: type[E]) -> Callable[[Any], E]:
 def parse_day_value(raw: Any) -> date:
     """Parse a TOML date, or a text of one."""
     if isinstance(raw, datetime) or not isinstance(raw, str | date):
-        raise ValueError(tr("expected a local date like 2026-01-01, got {raw!r}", raw=raw))
+        raise ValueError(tr("expected a local date like 2026-01-01, got {raw!r}", raw=str(raw)))
     return raw if isinstance(raw, date) else parse_day(raw)
 
 

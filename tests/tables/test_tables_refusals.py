@@ -258,6 +258,11 @@ def test_a_mistake_is_found_once_with_its_place(tmp_path: Path, name: str, conte
 
 REGISTER_CASES: list[tuple[str, str, str]] = [
     # replaced text, replacement, the one finding
+    (
+        'kind = "coal"',
+        'kind = "coal"\nfrom = 2026-03-02T12:00:00+08:00',
+        "register.toml:24: unit[U1].from: expected a local date like 2026-01-01, got '2026-03-02 12:00:00+08:00'",
+    ),
     ('name = "上海"', 'nane = "x"', "register.toml:3: area[shanghai].nane: unknown key; did you mean 'name'?"),
     ("[[area]]", "[polcy]\n[[area]]", "register.toml:1: polcy: unknown key; did you mean 'policy'?"),
     (

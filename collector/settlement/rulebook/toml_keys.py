@@ -52,7 +52,7 @@ class TomlKeys:
             return None
         if not isinstance(found, date) or isinstance(found, datetime):
             self.problem(
-                file, f"{place}.{key}", tr("expected a local date like 2009-01-01, got {found!r}", found=found)
+                file, f"{place}.{key}", tr("expected a local date like 2009-01-01, got {found!r}", found=str(found))
             )
             return None
         return found
