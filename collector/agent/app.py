@@ -338,6 +338,7 @@ class Agent:
                 None if uplink.last_ack_s is None else now_s - uplink.last_ack_s,
                 {plant: sorted(codes) for plant, codes in uplink.unrecognised.items() if codes},
                 uplink.broker_code, uplink.divided, uplink.short_sessions, self._config.settings.uplink.is_one_way,
+                uplink.earlier_store,
             ),
             buffer=counts, max_bytes=capacity.max_bytes, unsent_ratio=capacity.unsent_ratio,
             reload_error=self._reload_error, tasks=len(asyncio.all_tasks()), memory_bytes=resident_bytes(),

@@ -58,7 +58,8 @@ class AckOutcome:
 
     `freed`: settled positions; `refused`: those of them with a code other than a conflict. `unrecognised`: refused but
     still pending, because the center does not know us (yet). `put_off`: refused, pending, and to be offered again
-    later, because the code is curable or unknown here.
+    later, because the code is curable or unknown here. `is_earlier_store`: ignored, as another came after
+    this store.
     """
 
     stream: int | None = None
@@ -68,6 +69,7 @@ class AckOutcome:
     put_off: tuple[tuple[Position, str], ...] = ()
     is_new_store: bool = False
     is_new_epoch: bool = False
+    is_earlier_store: bool = False
 
 
 class Outbox:
@@ -189,7 +191,7 @@ class Outbox:
         stream, heard_store = found
         known = self._ledger.db.execute("SELECT present FROM stores WHERE store_id = ?", (ack.store_id,)).fetchone()
         if known is not None and not known[0]:
-            return AckOutcome()
+            return AckOutcome(is_earlier_store=True)
         is_new_store = known is None and self._enter_store(ack.store_id)
         if heard_store != ack.store_id:
             self._ledger.db.execute("UPDATE streams SET heard_store = ? WHERE id = ?", (ack.store_id, stream))

@@ -231,6 +231,16 @@ def _uplink(health: Health) -> Iterator[Trouble]:
     elif not uplink.connected:
         words = tr("not connected: {last_error}", last_error=uplink.last_error or tr("no answer yet"))
         yield Trouble("error", way_of(uplink.broker), words, _remedy(uplink.broker))
+    elif uplink.earlier_store:
+        yield Trouble(
+            "error",
+            tr("center"),
+            tr("acknowledges from its earlier store {store}: another came after it", store=uplink.earlier_store),
+            tr(
+                "did a second center answer here, a test? Was a backup put back by other means than `collector center "
+                "restore`? Stop what should not answer; at the center that stays: `collector center renew`"
+            ),
+        )
     elif (
         not uplink.is_one_way
         and health.buffer.pending

@@ -58,7 +58,8 @@ class UplinkHealth(msgspec.Struct, frozen=True):
     `unrecognised`: its codes for our batches. `broker`: its HOST:PORT, or the folder of an uplink by files.
     `broker_code`: MQTT's reason of the broker's last refusal, None where it refuses nothing; `last_error` then has the
     words. `short_sessions`: connections in a row that ended soon after they began. `divided`: batches sealed again in
-    parts because they were larger than the broker takes. `is_one_way`: nothing comes back.
+    parts because they were larger than the broker takes. `is_one_way`: nothing comes back. `earlier_store`: the
+    store of the center that acknowledges, where another one came after it.
     """
 
     broker: str
@@ -73,6 +74,7 @@ class UplinkHealth(msgspec.Struct, frozen=True):
     divided: int = 0
     short_sessions: int = 0
     is_one_way: bool = False
+    earlier_store: str = ""
 
 
 class TickHealth(msgspec.Struct, frozen=True):

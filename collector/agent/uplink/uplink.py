@@ -121,6 +121,7 @@ class Uplink:
         self.short_sessions = 0  # connections in a row that the broker ended soon after their start, giving no reason
         self.divided = 0  # batches sealed again in parts, being too large for the broker
         self.last_ack_s: float | None = None
+        self.earlier_store = ""  # the store whose word came last, where another one came after it; it frees nothing
         self.unrecognised: dict[str, set[str]] = {}
         self._put_off: dict[str, set[str]] = {}  # codes logged once since the start; alarm.py keeps reporting them
 
@@ -337,6 +338,10 @@ class Uplink:
                 now_s = asyncio.get_running_loop().time()
                 self._flights.put_off(plant, [position for position, _ in outcome.put_off], now_s)
             self.last_ack_s = asyncio.get_running_loop().time()
+            self.earlier_store = ""
+        elif outcome.is_earlier_store and ack.store_id != self.earlier_store:
+            self.earlier_store = ack.store_id
+            _LOG.error("plant=%s store=%s is an earlier one of the center: its word frees nothing", plant, ack.store_id)
         self.acknowledged += len(outcome.freed)
         for position in outcome.freed:
             self._limit.passed(position)

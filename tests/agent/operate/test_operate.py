@@ -199,8 +199,8 @@ def health_of(device: DeviceHealth) -> Health:
     )  # fmt: skip
 
 
-def examined(path: Path, health: Health, points: list[PointNow]) -> list[Trouble]:
-    """What the doctor says of device d1 where the agent tells this."""
+def examined(path: Path, health: Health, points: list[PointNow], subject: str = "device d1") -> list[Trouble]:
+    """What the doctor says of one subject where the agent tells this."""
     config = load_agent(path)
 
     async def page_status(_request: StatusRequest) -> StatusPage:
@@ -218,7 +218,7 @@ def examined(path: Path, health: Health, points: list[PointNow]) -> list[Trouble
         finally:
             await server.close()
 
-    return [found for found in asyncio.run(scenario()) if found.subject == "device d1"]
+    return [found for found in asyncio.run(scenario()) if found.subject == subject]
 
 
 def test_doctor_tells_the_words_of_a_station_as_its_own(tmp_path: Path) -> None:
@@ -265,6 +265,17 @@ def test_doctor_and_metrics_tell_a_mistake_in_a_driver_from_a_dead_device(answer
     assert finding.severity == ("warning" if answers else "error")
     assert finding.message == f"3 reads failed by a mistake in this program, not in the device: {fault}"
     assert 'collector_device_faults_total{channel="c",device="d1"} 3.0' in render_metrics(health).decode().splitlines()
+
+
+def test_doctor_names_an_earlier_store_of_the_center_that_answers(tmp_path: Path) -> None:
+    device = DeviceHealth("d1", "c", True, 9, 0, 0, 0, "", 1, 0.1, 0.0)
+    health = health_of(device)
+    told = msgspec.structs.replace(health, uplink=msgspec.structs.replace(health.uplink, earlier_store="0a1b"))
+    path = write_agent(tmp_path, [free_port()])
+    assert examined(path, health, [], "center") == []
+    (finding,) = examined(path, told, [], "center")
+    assert finding.message == "acknowledges from its earlier store 0a1b: another came after it"
+    assert "`collector center renew`" in finding.remedy
 
 
 def test_watch_without_a_running_agent_reads_by_itself(modbus_device: Serve, tmp_path: Path) -> None:

@@ -124,6 +124,25 @@ def test_acks_that_the_center_did_not_sign_change_nothing(port: int, buffer: Buf
     asyncio.run(scenario())
 
 
+def test_the_word_of_an_earlier_store_frees_nothing_and_is_told(port: int, buffer: Buffer, tmp_path: Path) -> None:
+    for second in (1, 2, 3):
+        seal_one(buffer, second)
+    epoch = pending(buffer)[0].epoch
+    for store in ("store-1", "store-2"):
+        ack(buffer, epoch, 1, store=store)
+    center = Center(port, store_id="store-1")
+
+    async def scenario() -> None:
+        async with running(buffer, agent_config(port, tmp_path), center) as uplink:
+            await until(lambda: uplink.earlier_store == "store-1")
+            assert buffer.counts().pending == 2
+            center.store_id = "store-2"
+            await all_acknowledged(buffer)
+            await until(lambda: uplink.earlier_store == "")
+
+    asyncio.run(scenario())
+
+
 def test_an_ask_is_answered_by_the_same_bytes_after_they_were_freed(port: int, buffer: Buffer, tmp_path: Path) -> None:
     for second in (10, 20, 30):
         seal_one(buffer, second)
