@@ -32,6 +32,7 @@ from collector.center.operate.integrity import check_database, check_files, chec
 from tests.center.center_batches import FixedClock
 from tests.center.operate.whole_store import empty_tables, fill_whole
 from tests.center.runs.center_months import new_store
+from tests.size import sized
 
 HAN: Final = re.compile("[\u4e00-\u9fff]")
 # Of tables whose every change, and whose rows' absence, is harmless for the reason that UNSEALED gives.
@@ -410,7 +411,7 @@ def test_a_damaged_page_of_the_database_is_said_in_words(once: Path, tmp_path: P
     with new_store(state) as store:
         expected = store.read(content_of)
     whole = database.read_bytes()
-    for page in sorted([0, *chance.sample(range(1, len(whole) // PAGE), 40)]):
+    for page in sorted([0, *chance.sample(range(1, len(whole) // PAGE), sized(12, 40))]):
         data = bytearray(whole)
         place = page * PAGE + chance.randrange(PAGE)
         data[place] ^= 1 << chance.randrange(8)
