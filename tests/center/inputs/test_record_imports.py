@@ -35,6 +35,7 @@ from collector.model.record import Quality
 from collector.sheets.files import Delivered
 from tests.center.center_batches import NOON, deliver, minutes, new_store, payload_of, record
 from tests.center.inputs.small_tables import REGISTER, take
+from tests.size import sized
 
 pytestmark = pytest.mark.usefixtures("on_both")
 
@@ -314,7 +315,7 @@ def test_a_unit_day_at_one_second_goes_into_batches_of_bounded_size(store: Cente
     assert len(power(store)) == 45_000
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(sized(2, 4)))
 def test_whatever_is_sent_imported_replaced_and_undone_the_lake_is_as_a_list_of_it_says(
     seed: int, store: CenterStore
 ) -> None:
