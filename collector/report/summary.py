@@ -45,14 +45,15 @@ class SummedLine:
 class SummaryRow:
     """The sums of a service in an area over a period.
 
-    `units` is the number of units paid. `share` is the part of the area's compensation; None where that is zero.
+    `units` is the number of units paid. `share` is the part of the area's compensation; None where that is zero. An
+    amount is None where none is known: every line of the period is pending or blocked, or its area was not shared.
     """
 
     period: str
     area: str
     service: str
-    compensation_yuan: Decimal
-    allocation_yuan: Decimal
+    compensation_yuan: Decimal | None
+    allocation_yuan: Decimal | None
     units: int
     share: Fraction | None
 
@@ -65,15 +66,19 @@ def periods_of(month: str) -> tuple[str, str, str]:
 
 def sum_up(lines: Iterable[SummedLine], *, months_only: bool = False) -> list[SummaryRow]:
     """The rows of every month and, if asked for, of every quarter and year the months lie in; months first."""
-    sums: dict[tuple[int, str, str, str], list[Decimal]] = defaultdict(lambda: [Decimal("0.00"), Decimal("0.00")])
+    sums: dict[tuple[int, str, str, str], list[Decimal | None]] = defaultdict(lambda: [None, None])
     paid: dict[tuple[int, str, str, str], set[str]] = defaultdict(set)
     totals: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
     for line in lines:
-        amount = line.amount_yuan or Decimal("0.00")  # pending and blocked lines make their area not final
+        amount = line.amount_yuan  # None: a pending or blocked line, which makes its area not final
         for rank, period in enumerate(periods_of(line.month)[: 1 if months_only else 3]):
             key = (rank, period, line.area, line.service)
-            sums[key][0] += amount
-            sums[key][1] += amount if line.allocated else 0
+            found = sums[key]
+            if amount is None:
+                continue
+            found[0] = amount + (found[0] or 0)
+            if line.allocated:
+                found[1] = amount + (found[1] or 0)
             totals[period, line.area] += amount
             if amount:
                 paid[key].add(line.unit)
@@ -81,7 +86,7 @@ def sum_up(lines: Iterable[SummedLine], *, months_only: bool = False) -> list[Su
     return [
         SummaryRow(
             *(period, area, service, whole, shared, len(paid[rank, period, area, service])),
-            Fraction(whole) / Fraction(totals[period, area]) if totals[period, area] else None,
+            None if whole is None or not totals[period, area] else Fraction(whole) / Fraction(totals[period, area]),
         )
         for (rank, period, area, service), (whole, shared) in sorted(
             sums.items(), key=lambda item: (*item[0][:3], order.get(item[0][3], len(order)), item[0][3])

@@ -169,30 +169,31 @@ def test_months_are_summed_by_area_and_service_with_their_share(tmp_path: Path) 
         folders.append(load_saved(tmp_path / one.month))
     found = summarise(folders)
     assert found.open_months == ("2026-03", "2026-04", "2026-05")
-    # deep peak 3 × 3 600, AGC up 1 200, together 12 000; what May's blocked area could not share is no allocation.
+    # deep peak 3 × 3 600, AGC up 1 200, together 12 000; what May's blocked area could not share is no allocation,
+    # nor is it 0.00; no line of AVC has an amount.
     # March is of the first quarter, April and May of the second: 7 200 of 8 400 are deep peak there.
     assert summary_csv(found.rows).decode().splitlines() == [
         "period,area,service,compensation_yuan,allocation_yuan,units,share",
         "2026-03,shanghai,deep_peak,3600.00,3600.00,1,1.000000",
-        "2026-03,shanghai,avc,0.00,0.00,0,0.000000",
+        "2026-03,shanghai,avc,,,0,",
         "2026-04,shanghai,deep_peak,3600.00,3600.00,1,0.750000",
         "2026-04,shanghai,agc_up,1200.00,1200.00,1,0.250000",
-        "2026-04,shanghai,avc,0.00,0.00,0,0.000000",
-        "2026-05,shanghai,deep_peak,3600.00,0.00,1,1.000000",
-        "2026-05,shanghai,avc,0.00,0.00,0,0.000000",
+        "2026-04,shanghai,avc,,,0,",
+        "2026-05,shanghai,deep_peak,3600.00,,1,1.000000",
+        "2026-05,shanghai,avc,,,0,",
         "2026-Q1,shanghai,deep_peak,3600.00,3600.00,1,1.000000",
-        "2026-Q1,shanghai,avc,0.00,0.00,0,0.000000",
+        "2026-Q1,shanghai,avc,,,0,",
         "2026-Q2,shanghai,deep_peak,7200.00,3600.00,1,0.857143",
         "2026-Q2,shanghai,agc_up,1200.00,1200.00,1,0.142857",
-        "2026-Q2,shanghai,avc,0.00,0.00,0,0.000000",
+        "2026-Q2,shanghai,avc,,,0,",
         "2026,shanghai,deep_peak,10800.00,7200.00,1,0.900000",
         "2026,shanghai,agc_up,1200.00,1200.00,1,0.100000",
-        "2026,shanghai,avc,0.00,0.00,0,0.000000",
+        "2026,shanghai,avc,,,0,",
     ]
     assert (tmp_path / "2026-03" / "summary.csv").read_bytes().decode().splitlines() == [
         "period,area,service,compensation_yuan,allocation_yuan,units,share",
         "2026-03,shanghai,deep_peak,3600.00,3600.00,1,1.000000",
-        "2026-03,shanghai,avc,0.00,0.00,0,0.000000",
+        "2026-03,shanghai,avc,,,0,",
     ]
     with pytest.raises(ConfigError, match="2026-03 is there twice"):
         summarise([folders[0], folders[0]])

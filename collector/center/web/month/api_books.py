@@ -69,13 +69,16 @@ def balances(
 
 
 class SummaryOut(msgspec.Struct, frozen=True):
-    """A service in an area over a month, quarter or year. `units`: how many were paid; `share`: of the area's sum."""
+    """A service in an area over a month, quarter or year. `units`: how many were paid; `share`: of the area's sum.
+
+    An amount is null where none is known.
+    """
 
     period: str
     area: str
     service: str
-    compensation_yuan: str
-    allocation_yuan: str
+    compensation_yuan: str | None
+    allocation_yuan: str | None
     units: int
     share: str | None
 
