@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import inspect
 import re
@@ -34,7 +35,8 @@ def text(page: str) -> str:
     return (ROOT / page).read_text("utf-8")
 
 
-def in_use() -> set[tuple[str, str]]:
+@functools.cache
+def in_use() -> frozenset[tuple[str, str]]:
     """Names with an underscore that no file of ours defines for it, and methods of a library that we put ours over."""
     found = set()
     for path in sorted((ROOT / "collector").rglob("*.py")):
@@ -56,7 +58,7 @@ def in_use() -> set[tuple[str, str]]:
             used = {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute) and ast.unparse(n.value) == "self"}
             own = {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)}
             found |= {(place, f"{PYMODBUS}.{n}") for n in used & theirs - own}
-    return found
+    return frozenset(found)
 
 
 def defined(tree: ast.Module) -> Iterator[str]:
@@ -79,7 +81,12 @@ def inherited(name: str) -> Iterator[str]:
         if isinstance(ours, type) and ours.__module__ == name:
             for above in ours.__mro__[1:]:
                 if above.__module__.startswith("collector"):
-                    yield from defined(ast.parse(inspect.getsource(importlib.import_module(above.__module__))))
+                    yield from defined_in(above.__module__)
+
+
+@functools.cache
+def defined_in(name: str) -> frozenset[str]:
+    return frozenset(defined(ast.parse(inspect.getsource(importlib.import_module(name)))))
 
 
 def overridden(name: str) -> Iterator[str]:
