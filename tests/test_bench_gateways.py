@@ -17,6 +17,7 @@ from bench.peers_thingsboard import figures
 from collector.model.quantity import QUANTITIES
 from collector.model.record import GapRecord, Quality, UnitLayout, UnitRecord
 from collector.wire import Batch, Stream, decode_ack, encode_batch
+from tests.patience import HANG_S
 
 ALL = range(len(POINTS))
 ENERGIES = [number for number, (_, quantity) in enumerate(POINTS) if quantity.name == ENERGY]
@@ -24,7 +25,7 @@ ENERGIES = [number for number, (_, quantity) in enumerate(POINTS) if quantity.na
 
 def ask(port: int, device: int, *, address: int = 0, count: int = REGISTERS) -> bytes:
     """The PDU of the answer to one request on a connection of its own."""
-    with socket.create_connection((host_of(device), port), timeout=10) as link:
+    with socket.create_connection((host_of(device), port), timeout=HANG_S) as link:
         link.sendall(struct.pack(">HHHBBHH", 7, 0, 6, 1, 3, address, count))
         head = link.recv(8, socket.MSG_WAITALL)
         pdu = head[7:] + link.recv(int.from_bytes(head[4:6], "big") - 2, socket.MSG_WAITALL)
