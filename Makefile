@@ -11,11 +11,10 @@ help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
 
 # constraints.txt pins every version, so a fresh machine gets what was tested. A demo needs less than half of what the
-# tests need: its modules are compiled when they are first imported, a fifth of those installed.
+# tests need. Modules are compiled when they are first imported: a fifth of those installed.
 .venv.stamp: EXTRA = test
 .venv.stamp: SIZE = 400 MB in 120 packages, 1 GB installed
 .venv.demo.stamp: EXTRA = demo
-.venv.demo.stamp: COMPILE = --no-compile
 .venv.demo.stamp: SIZE = 150 MB in 75 packages, 450 MB installed
 .venv.stamp .venv.demo.stamp: pyproject.toml constraints.txt requirements/moto.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version if sys.version_info < (3, 11) else 0)'
@@ -24,7 +23,7 @@ help:  ## this list
 	@echo 'fetching what is not there yet into .venv, at most $(SIZE); minutes on a slow line'
 	@# Until 0.1.0 the distribution had a name that belongs to a stranger on public indexes.
 	@$(BIN)/python -m pip uninstall --quiet --quiet --yes collector
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(COMPILE) --constraint constraints.txt --editable '.[$(EXTRA)]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt --editable '.[$(EXTRA)]'
 	@case $(EXTRA) in test) $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement requirements/moto.txt;; esac
 	@touch $@
 

@@ -7,7 +7,7 @@ import atexit
 import gc
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 from argon2 import PasswordHasher
@@ -45,9 +45,12 @@ def pytest_collection() -> Generator[None, object, object]:
         atexit.register(gc.unfreeze)  # extension modules look at the very end for what was left over
 
 
+_LONG: Final = frozenset({"test_driver_faults.py", "test_device_faults.py"})
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The whole chain comes first: its month takes a minute and a half, for which nobody shall wait at the end."""
-    items.sort(key=lambda item: item.path.parent.name != "e2e")
+    """What takes minutes comes first, so that nobody waits for it at the end: the whole chain, faults of devices."""
+    items.sort(key=lambda item: (item.path.parent.name != "e2e", item.path.name not in _LONG))
 
 
 @pytest.fixture(scope="session")
