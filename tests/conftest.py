@@ -45,11 +45,13 @@ def pytest_collection() -> Generator[None, object, object]:
         atexit.register(gc.unfreeze)  # extension modules look at the very end for what was left over
 
 
-_LONG: Final = frozenset({"test_driver_faults.py", "test_device_faults.py"})
+_LONG: Final = frozenset(
+    f"test_{name}.py" for name in ("commands", "device_faults", "driver_faults", "every_page", "read_only_state")
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes minutes comes first, so that nobody waits for it at the end: the whole chain, faults of devices."""
+    """What takes minutes comes first, so that nobody waits for it at the end: the whole chain above all."""
     items.sort(key=lambda item: (item.path.parent.name != "e2e", item.path.name not in _LONG))
 
 

@@ -54,6 +54,7 @@ def config(tmp_path: Path, broker: int) -> str:
     text = f"""schema = 1
 [center]
 state_dir = "state"
+listen = ""  # where it is not asked: at the usual port another test's center may stand
 signing_key_file = "center.pem"
 shared_login = true
 [mqtt]
