@@ -38,4 +38,4 @@ simulators  simulated devices and plants, with own codecs       points          
 from typing import Final
 
 # The one place a version is written (docs/release.md); pyproject.toml, packages, pages and manifests read it here.
-__version__: Final = "0.2.0.dev0"
+__version__: Final = "0.2.0"
