@@ -108,6 +108,18 @@ def test_every_command_of_a_page_does_what_it_says(page: Path, tmp_path: Path) -
     assert not failed, "\n\n".join(failed)
 
 
+def test_certificates_of_the_manual_pass_the_strict_checks_of_newer_pythons(tmp_path: Path) -> None:
+    """From 3.13 on Python has OpenSSL refuse an authority that does not say that it signs certificates."""
+    scratch = Scratch(tmp_path)
+    made = [command for command in commands_of(ROOT / "docs/center.md") if "openssl" in command]
+    assert len(made) == 2
+    for command in made:
+        assert scratch.run(command)[0] == 0
+    for name, shown_as in (("broker.dispatch.example", "server"), ("center", "client"), ("gateway-1", "client")):
+        code, said = scratch.run(f"openssl verify -x509_strict -purpose ssl{shown_as} -CAfile ca.pem {name}.pem")
+        assert code == 0, said
+
+
 def test_every_curl_line_is_answered_by_the_pages(tmp_path: Path) -> None:
     lines = [command for _, command in every_command() if command.startswith("curl ") and command not in NOT_RUN]
     assert lines
