@@ -10,6 +10,7 @@ import tomllib
 import zipfile
 from pathlib import Path
 
+import yaml
 from typer.testing import CliRunner
 
 from collector import __version__
@@ -37,6 +38,14 @@ def test_the_changelog_begins_with_this_version_or_the_one_being_made() -> None:
     assert first
     assert first[1] == __version__.removesuffix(".dev0")
     assert (first[2] == "unreleased") == __version__.endswith(".dev0")
+
+
+def test_the_citation_names_the_newest_release() -> None:
+    """Between releases, too: what somebody cites is a version that was handed out."""
+    released = re.search(r"^## (\S+) \((\d{4}-\d\d-\d\d)\)$", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+    assert released
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    assert (cited["version"], str(cited["date-released"])) == released.groups()
 
 
 def test_a_wheel_keeps_the_commit_it_was_made_of(tmp_path: Path) -> None:
