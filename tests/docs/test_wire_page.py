@@ -13,7 +13,7 @@ from collector.base.clock_state import ClockState
 from collector.center.receive.admission import MAX_STATE_BYTES
 from collector.model.quantity import QUANTITIES
 from collector.model.record import Quality
-from collector.wire import batch, codes, messages
+from collector.wire import batch, codes, messages, spool
 from collector.wire.body import QUANTITY_CODES
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -52,6 +52,17 @@ def test_the_limits_are_those_of_the_code(name: str) -> None:
     assert (batch.MAX_VALUE, batch.MAX_TIME_MS, batch.MAX_SEQUENCE) == (1 << 61, 1 << 47, (1 << 63) - 1)
     for text in ("4 MiB", "32 MiB", "256 KiB", "64 KiB", "2^61", "2^47", "2^63"):
         assert text in digits
+
+
+@each_page
+def test_a_message_as_a_file_has_the_name_that_the_page_shows(name: str, tmp_path: Path) -> None:
+    """The digits are those of FIPS 180-4's own example, the three letters abc."""
+    (shown,) = re.findall(r"`(\S+~ba7816bf8f01cfea414140de5dae2223\.msg)`", PAGES[name])
+    (tmp_path / shown).write_bytes(b"abc")
+    message = spool.read(tmp_path / shown)
+    assert message is not None
+    assert (message.topic.value, message.payload) == ("collector/v1/P1/G1/batch", b"abc")
+    assert spool.put(tmp_path, "collector/v1/P1/G1/batch", b"abc").name == shown
 
 
 def test_the_states_of_the_clock_are_in_the_order_of_the_page() -> None:
