@@ -20,8 +20,8 @@ What the two deployments install beside the program itself (GPL-3.0-or-later), f
 `make lock` writes this page. c104 is GPL-3.0-only: the agent as installed is passed on under GPL-3.0. Each licence
 below allows that; where one stands beside another with OR, the compatible one is taken.
 
-两种部署除本程序(GPL-3.0-or-later)之外安装的软件包,取自各包自带的元数据,由 `make lock` 生成。
-c104 为 GPL-3.0-only,因此安装后的整体按 GPL-3.0 发布。下列许可证都与之相容;以 OR 并列的,取其中相容的一种。
+两种部署除本程序（GPL-3.0-or-later）之外安装的软件包，取自各包自带的元数据，由 `make lock` 生成。
+c104 为 GPL-3.0-only，因此安装后的整体按 GPL-3.0 发布。下列许可证都与之相容；以 OR 并列的，取其中相容的一种。
 
 | package · 软件包 | version · 版本 | licence · 许可证 | agent · 网关 | center · 调度侧 |
 |---|---|---|---|---|

@@ -37,6 +37,7 @@ NAMES = (
     "verify",
     "accept",
     "center",
+    "brokers",
     "month",
     "settle",
     "extend",
