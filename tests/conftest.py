@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -13,6 +14,7 @@ import pytest
 from argon2 import PasswordHasher
 
 from collector.center.people import passwords
+from tests.made_once import share
 
 if TYPE_CHECKING:
     from tests.center.runs.kept_months import KeptMonth
@@ -27,6 +29,13 @@ def quick_passwords() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(passwords, "_hasher", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What is made once is kept beside the folders of all processes that share the tests."""
+    own = tmp_path_factory.getbasetemp()
+    share(own.parent if "PYTEST_XDIST_WORKER" in os.environ else own)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -56,16 +65,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def filled_june(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def filled_june() -> Path:
     """The state of a center that has everything of June, of which nothing is measured. To be copied, never opened."""
-    from tests.center.runs.kept_months import fill_june  # half the center, which most tests of an agent do without
+    from tests.center.runs.kept_months import filled_state  # half the center, which most tests of an agent do without
 
-    return fill_june(tmp_path_factory.mktemp("filled") / "state")
+    return filled_state()
 
 
 @pytest.fixture(scope="session")
-def settled_june(filled_june: Path, tmp_path_factory: pytest.TempPathFactory) -> KeptMonth:
+def settled_june(tmp_path_factory: pytest.TempPathFactory) -> KeptMonth:
     """The same with June settled, and the run."""
     from tests.center.runs.kept_months import settle_june
 
-    return settle_june(filled_june, tmp_path_factory.mktemp("settled") / "state")
+    return settle_june(tmp_path_factory.mktemp("settled") / "state")

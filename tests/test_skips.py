@@ -38,8 +38,8 @@ def run(folder: Path, most: int, *arguments: str, ci: bool = True) -> subprocess
         f"    if not hasattr(config, 'workerinput'):\n"
         f"        config.pluginmanager.register(SkipBook({most}, enforced={ci}), 'skip_book')\n"
     )
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "xdist", "-p", "no:cacheprovider", *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment, timeout=HANG_S)
 
 

@@ -49,12 +49,13 @@ from tests.center.runs.center_months import JUNE, LI, settled, take
 from tests.center.runs.kept_months import copy_state
 from tests.center.runs.late_changes import PLAN, plan_rows
 from tests.patience import HANG_S
+from tests.size import in_turn, sized
 
 OLD_STORE: Final = Path(__file__).parents[1] / "center" / "db" / "data" / "store_1_sqlite.sql"
 JUNE_IS_OVER: Final = on(10, month=7)
 # In `make soak` an operation is killed at each of its steps; else at the first, the last and some between.
 SOAK: Final = "SOAK" in os.environ
-SAMPLED: Final = 2
+SAMPLED: Final = sized(1, 2)
 DAY: Final = "2026-06-05"
 OPERATOR, APPROVER = Actor("li", Role.OPERATOR), Actor("wang", Role.APPROVER)
 SMALL_BYTES: Final = 128 << 20  # the store's copies, and more room than a center calls full
@@ -362,7 +363,7 @@ def repair_verb(state: Path, *words: str) -> tuple[int, str]:
 PROPOSE: Final = ("propose", "P1", DAY, "--reason", "a disk was bad", "--who", "li")
 
 
-@pytest.mark.parametrize("left_bytes", [0, 16_384, 65_536])
+@pytest.mark.parametrize("left_bytes", [0, 16_384, 65_536][: sized(2, 3)])
 def test_a_full_file_system_refuses_a_repair_in_a_line_loses_nothing_and_readyz_tells(
     once: Path, tmp_path: Path, left_bytes: int
 ) -> None:
@@ -406,14 +407,15 @@ def leftovers(folder: Path) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("name", OPERATIONS)
-def test_on_a_full_disk_an_operation_refuses_and_leaves_the_store_well(once: Path, tmp_path: Path, name: str) -> None:
-    for most_bytes in FULL_AT_BYTES:
-        folder = copied_for(name, once, tmp_path / "full")
-        ended, _ = child(OPERATIONS[name], folder, most_bytes=most_bytes)
-        assert ended in (REFUSED, EXITED_WELL), f"at most {most_bytes} bytes"
-        assert well(folder) == [], f"at most {most_bytes} bytes"
-        assert ended == EXITED_WELL or not (folder / "backup").exists()
-        again, _ = child(OPERATIONS[name], folder)
-        assert again in (EXITED_WELL, REFUSED)
-        assert not leftovers(folder)
+@pytest.mark.parametrize(("name", "most_bytes"), in_turn(list(OPERATIONS), FULL_AT_BYTES))
+def test_on_a_full_disk_an_operation_refuses_and_leaves_the_store_well(
+    once: Path, tmp_path: Path, name: str, most_bytes: int
+) -> None:
+    folder = copied_for(name, once, tmp_path / "full")
+    ended, _ = child(OPERATIONS[name], folder, most_bytes=most_bytes)
+    assert ended in (REFUSED, EXITED_WELL)
+    assert well(folder) == []
+    assert ended == EXITED_WELL or not (folder / "backup").exists()
+    again, _ = child(OPERATIONS[name], folder)
+    assert again in (EXITED_WELL, REFUSED)
+    assert not leftovers(folder)

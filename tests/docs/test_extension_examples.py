@@ -20,13 +20,12 @@ from tests.patience import HANG_S
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "docs" / "examples"
 NAMES = sorted(path.parent.name for path in EXAMPLES.glob("*/test_*.py"))
-_LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc")
 
 
 def tree_with(name: str, at: Path) -> Path:
     """A copy of the tree with an example in it; returns its test there."""
     for part in ("collector", "simulators", "config"):
-        shutil.copytree(ROOT / part, at / part, ignore=_LEFT_OUT)
+        shutil.copytree(ROOT / part, at / part)  # with what is compiled
     for part in ("tests", "docs", "pyproject.toml", "conftest.py"):
         (at / part).symlink_to(ROOT / part)
     new, patch = EXAMPLES / name / "new", EXAMPLES / name / "change.patch"
@@ -46,7 +45,8 @@ def tree_with(name: str, at: Path) -> Path:
 
 
 def _outside(at: Path) -> dict[str, str]:
-    return {**os.environ, "GIT_CEILING_DIRECTORIES": str(at.parent), "PYTHONPATH": str(at)}
+    told = {"GIT_CEILING_DIRECTORIES": str(at.parent), "PYTHONPATH": str(at), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    return os.environ | told
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -77,6 +77,12 @@ def test_a_station_of_two_addresses(iec104_station: Callable[..., ServedDevices]
 pytest_plugins = ["pytester"]
 
 
+@pytest.fixture(autouse=True)
+def no_other_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What else is installed takes longer to load than such a run."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+
+
 @pytest.mark.parametrize(("request_hex", "outcome"), [("000100000006010300000001", 0), ("000100000006010600000001", 1)])
 def test_a_single_write_fails_the_whole_run(pytester: pytest.Pytester, request_hex: str, outcome: int) -> None:
     pytester.makeconftest('pytest_plugins = ["simulators.run.pytest_plugin"]')

@@ -43,6 +43,7 @@ from tests.center.center_batches import (
     record,
 )
 from tests.center.lake.sealed_days import MARCH, deliver_from_both, rows, seal
+from tests.size import sized
 
 pytestmark = pytest.mark.usefixtures("on_both")
 DAY = date(2026, 3, 10)
@@ -117,7 +118,7 @@ def test_any_order_and_repetition_of_batches_gives_the_same_bytes(tmp_path: Path
     ]
     payloads.append(payload_of(31, stepped))
     seen = set()
-    for seed in range(6):
+    for seed in range(sized(3, 6)):
         rng = random.Random(seed)
         arrivals = payloads + rng.sample(payloads, 9)
         rng.shuffle(arrivals)
@@ -305,7 +306,7 @@ with new_store(Path(sys.argv[1])) as store:
 @pytest.mark.crash
 @pytest.mark.parametrize("on_both", ["sqlite"], indirect=True)
 def test_a_crash_while_sealing_leaves_whole_files_and_a_list_that_holds(tmp_path: Path) -> None:
-    """Eight kills; after each, every listed file is there and whole, and sealing again gives all records."""
+    """Some kills; after each, every listed file is there and whole, and sealing again gives all records."""
     import time
 
     with new_store(tmp_path / "state") as store:
@@ -313,7 +314,7 @@ def test_a_crash_while_sealing_leaves_whole_files_and_a_list_that_holds(tmp_path
         seal(store)
     here = str(Path(__file__).parents[3])
     done = 1
-    for seed in range(8):
+    for seed in range(sized(4, 8)):
         script = _SEAL_FOR_EVER.replace("range(2,", f"range({done + 1},")
         command = [sys.executable, "-c", script, str(tmp_path / "state"), here]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as child:

@@ -32,6 +32,8 @@ from collector.center.operate.integrity import check_database, check_files, chec
 from tests.center.center_batches import FixedClock
 from tests.center.operate.whole_store import empty_tables, fill_whole
 from tests.center.runs.center_months import new_store
+from tests.center.runs.kept_months import copy_state
+from tests.made_once import made_once
 from tests.size import sized
 
 HAN: Final = re.compile("[\u4e00-\u9fff]")
@@ -77,11 +79,13 @@ HARMLESS: Final = {
 @pytest.fixture(scope="module")
 def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The state of a whole store."""
-    state = tmp_path_factory.mktemp("whole") / "state"
-    with new_store(state) as store:
-        fill_whole(store)
-        assert empty_tables(store) <= set(WHOLLY)
-    return state
+
+    def make(folder: Path) -> None:
+        with new_store(folder / "state") as store:
+            fill_whole(store)
+            assert empty_tables(store) <= set(WHOLLY)
+
+    return copy_state(made_once("a whole store", make) / "state", tmp_path_factory.mktemp("whole") / "state")
 
 
 @pytest.fixture(scope="module")

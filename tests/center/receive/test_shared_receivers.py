@@ -36,8 +36,8 @@ from tests.patience import HANG_S
 from tests.size import sized
 
 NAMES = ("receiver-1", "receiver-2", "receiver-3")
-BATCHES = sized(450, 900)
-KILLS = sized(6, 12)
+BATCHES = sized(300, 900)
+KILLS = sized(4, 12)
 
 
 def configured(folder: Path, database_url: str) -> wire.Signer:

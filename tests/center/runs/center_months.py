@@ -27,6 +27,7 @@ from collector.settlement.inputs import Inputs
 from collector.settlement.rulebook.constant_days import state_on
 from collector.settlement.rulebook.load import load_rulebook
 from collector.settlement.settle import settle
+from collector.settlement.statement import Statement
 from collector.sheets.files import Delivered
 from collector.tables.folder import load_folder
 from tests.center.center_batches import NOON, WIDE, FixedClock
@@ -117,11 +118,15 @@ def settled(store: CenterStore, month: Month = JUNE, *, rules: Path = RULES) -> 
     return ask_to_settle(store, month, rulebook=rules, actor=LI).carry_out()
 
 
+def settled_offline(store: CenterStore, run: MadeRun) -> Statement:
+    """What settling a run's folder offline gives."""
+    folder = store.directory / "runs" / run.row.folder
+    return settle(Month.parse(run.row.month), load_folder(folder / "data"), load_rulebook(folder / "rulebook"))
+
+
 def assert_as_offline(store: CenterStore, run: MadeRun, work: Path) -> None:
     """The run's statement is, file by file, what settling its folder offline gives; papers name the run."""
-    folder = store.directory / "runs" / run.row.folder
-    month = Month.parse(run.row.month)
-    offline = settle(month, load_folder(folder / "data"), load_rulebook(folder / "rulebook"))
+    folder, offline = store.directory / "runs" / run.row.folder, settled_offline(store, run)
     out = work / f"offline-{run.row.id}"
     write_statement(offline, out, paper=Paper(run.row.id, run.row.kind == WHAT_IF))
     assert run.row.result_hash == offline.result_hash()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The month of `late_changes` in stores that are made once in a process; every test that changes one has a copy."""
+"""The month of `late_changes` in stores that are made once; every test that changes one has a copy."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from collector.center.runs.settle_month import MadeRun
 from tests.center.runs.center_months import new_store, settled
 from tests.center.runs.late_changes import fill
+from tests.made_once import made_once
 
 
 @dataclass(frozen=True)
@@ -40,14 +41,17 @@ def copy_state(state: Path, to: Path) -> Path:
     return Path(shutil.copytree(state, to, copy_function=copy))
 
 
-def fill_june(state: Path) -> Path:
-    """A store that has everything of June, of which nothing is measured."""
-    with new_store(state) as store:
-        fill(store)
-    return state
+def filled_state() -> Path:
+    """The state of a store that has everything of June, of which nothing is measured."""
+
+    def make(folder: Path) -> None:
+        with new_store(folder / "state") as store:
+            fill(store)
+
+    return made_once("june filled", make) / "state"
 
 
-def settle_june(filled: Path, state: Path) -> KeptMonth:
-    """A copy of the same whose June is settled."""
-    with new_store(copy_state(filled, state)) as store:
+def settle_june(state: Path) -> KeptMonth:
+    """A copy of the same whose June is settled; by each process, as a run is of the process that made it."""
+    with new_store(copy_state(filled_state(), state)) as store:
         return KeptMonth(state, settled(store))

@@ -5,6 +5,7 @@ month, filings, files looked at and not taken, a substitute value, a key; and th
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,10 +21,13 @@ from collector.center.runs.variants.running_month import ask_to_settle_running
 from collector.center.runs.variants.what_if import TableChange, what_if
 from collector.report.evidence import TITLES
 from collector.sheets.files import Delivered
+from tests.center.center_batches import FixedClock
 from tests.center.runs.center_months import RULES
-from tests.center.web.conftest import JUNE, disclose_june, june_world
+from tests.center.runs.kept_months import copy_state
+from tests.center.web.conftest import FIRST_RUN, JUNE, SIXTH_OF_JULY_MS, disclose_june, june_world
 from tests.center.web.web_world import JUNE as HERE
-from tests.center.web.web_world import OTHER_PAGES, World, pages_of_month
+from tests.center.web.web_world import OTHER_PAGES, World, pages_of_month, world_over
+from tests.made_once import made_once
 
 REVENUE: Final = b"plant,month,kind,amount_yuan,area\nP0,2026-06,lease,123456.78,shanghai\n"
 REMEDY: Final = (
@@ -73,6 +77,16 @@ class Busy:
 @contextmanager
 def busy_world(root: Path) -> Iterator[Busy]:
     """June disclosed on the 6th of July, asked about before and after."""
+    kept = made_once("june worked on", make_busy)
+    copy_state(kept / "state", root / "state")
+    found = json.loads((kept / "found.json").read_text("utf-8"))
+    with world_over(root / "state", FixedClock(SIXTH_OF_JULY_MS)) as own:
+        own.run_id = FIRST_RUN
+        yield Busy(own, found["what_if"], tuple(found["pending"]))
+
+
+def make_busy(root: Path) -> None:
+    """Make that world's state in `root`, and what only the making tells."""
     with june_world(root, disclosed=False) as own:
         sent(own, "paul", f"{HERE}/questions", {"unit": "U2", "day": "2026-06-03", "text": "6月3日 AGC 未计入"})
         disclose_june(own)
@@ -93,7 +107,7 @@ def busy_world(root: Path) -> Iterator[Busy]:
         ask_to_settle_running(own.store, JUNE, rulebook=RULES, actor=own.actor("olga")).carry_out()
         files = (("plan.csv", PLAN.replace(b"{}", b"300")), ("wrong.csv", PLAN.replace(b"{}", b"many")))
         looked_at = [sent(own, "olga", "/imports/check", {"kind": "plan"}, each) for each in files]
-        yield Busy(own, tried, tuple(looked_at))
+    (root / "found.json").write_text(json.dumps({"what_if": tried, "pending": looked_at}), "utf-8")
 
 
 def sent(own: World, who: str, path: str, form: dict[str, str], file: tuple[str, bytes] | None = None) -> str:

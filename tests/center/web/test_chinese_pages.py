@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import functools
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from collector.base.text import into
@@ -34,9 +36,26 @@ def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Busy]:
         yield made
 
 
-def in_chinese(busy: Busy) -> list[str]:
-    """All pages but the reference of the REST interface, which is for programmers and in English."""
-    return [address for address in busy.pages() if not address.startswith("/api/")]
+@pytest.fixture(scope="module")
+def read(busy: Busy) -> Callable[[str], dict[str, str]]:
+    """The pages that somebody may open, in Chinese, by their addresses.
+
+    All but the reference of the REST interface, which is for programmers and in English.
+    """
+
+    @functools.cache
+    def read(who: str) -> dict[str, str]:
+        with busy.world.browser(who, "zh") as browser:
+            answers = {each: browser.get(each) for each in [*busy.pages(), *OTHERS] if not each.startswith("/api/")}
+        html_of = {each: answer.text for each, answer in answers.items() if is_html(answer)}
+        assert len(html_of) > 20
+        return html_of
+
+    return read
+
+
+def is_html(answer: httpx.Response) -> bool:
+    return str(answer.headers.get("content-type", "")).startswith("text/html")
 
 
 def test_an_english_sentence_would_be_found() -> None:
@@ -52,12 +71,8 @@ def test_templates_leave_the_marks_between_two_texts_to_the_language() -> None:
 
 
 @pytest.mark.parametrize("who", ["olga", "anna", "aldo", "rita", "paul", "admin"])
-def test_no_page_of_a_worked_month_shows_english(busy: Busy, who: str) -> None:
-    with busy.world.browser(who, "zh") as browser:
-        for address in [*in_chinese(busy), *OTHERS]:
-            answer = browser.get(address)
-            if answer.headers.get("content-type", "").startswith("text/html"):
-                assert english_in(answer.text) == [], address
+def test_no_page_of_a_worked_month_shows_english(read: Callable[[str], dict[str, str]], who: str) -> None:
+    assert {address: found for address, page in read(who).items() if (found := english_in(page))} == {}
 
 
 HALF_WIDTH = re.compile(r"[\u4e00-\u9fff][(),;:]|[),;:(] ?[\u4e00-\u9fff]")
@@ -76,14 +91,8 @@ def test_a_half_width_mark_beside_chinese_would_be_found() -> None:
 
 
 @pytest.mark.parametrize("who", ["olga", "paul"])
-def test_marks_beside_chinese_are_full_width(busy: Busy, who: str) -> None:
-    wrong = {}
-    with busy.world.browser(who, "zh") as browser:
-        for address in [*in_chinese(busy), *OTHERS]:
-            answer = browser.get(address)
-            if answer.headers.get("content-type", "").startswith("text/html") and (found := half_width_in(answer.text)):
-                wrong[address] = found
-    assert wrong == {}
+def test_marks_beside_chinese_are_full_width(read: Callable[[str], dict[str, str]], who: str) -> None:
+    assert {address: found for address, page in read(who).items() if (found := half_width_in(page))} == {}
 
 
 # What a page may show in Latin letters: names of people, plants, units and files, hashes, signs of units and formulas.
@@ -110,18 +119,18 @@ def test_an_english_word_or_code_would_be_found() -> None:
 
 
 @pytest.mark.parametrize("who", PEOPLE)
-def test_no_page_of_a_worked_month_shows_an_english_word_or_code(busy: Busy, who: str) -> None:
+def test_no_page_of_a_worked_month_shows_an_english_word_or_code(
+    read: Callable[[str], dict[str, str]], who: str
+) -> None:
     wrong: dict[str, list[str]] = {}
-    with busy.world.browser(who, "zh") as browser:
-        for address in [*in_chinese(busy), *OTHERS]:
-            answer = browser.get(address)
-            page = answer.text
-            if "/pending/" in address:  # headings and cells of the file itself, as they stand in it
-                page = re.sub(r"(?s)<table>.*?</table>", "", page)
-            if address.endswith("/rulebook"):  # a row of the rulebook is found in its file by its id
-                page = re.sub(r"<code>[\w.]+</code>", "", page)
-            if answer.headers.get("content-type", "").startswith("text/html") and (found := words_in(page)):
-                wrong[address] = found
+    for address, page in read(who).items():
+        own = page
+        if "/pending/" in address:  # headings and cells of the file itself, as they stand in it
+            own = re.sub(r"(?s)<table>.*?</table>", "", own)
+        if address.endswith("/rulebook"):  # a row of the rulebook is found in its file by its id
+            own = re.sub(r"<code>[\w.]+</code>", "", own)
+        if found := words_in(own):
+            wrong[address] = found
     assert wrong == {}
 
 

@@ -16,6 +16,7 @@ from collector.center.receive.journal import commit_group
 from collector.center.web.context import Context
 from collector.center.web.session import Caller
 from tests.center.web.web_world import World, routes_of, world
+from tests.size import sized
 
 
 @pytest.fixture(scope="module")
@@ -73,14 +74,14 @@ INSTANTS = (0, -62_135_596_800_000, 253_402_300_799_999, 999_999_999_999_999, 2*
 
 def test_no_month_day_or_instant_that_an_address_names_is_a_fault_of_ours(worked: World) -> None:
     with worked.browser("olga") as browser:
-        for route in (each for each in routes_of(worked.app) if each.method == "GET"):
+        for n, route in enumerate(each for each in routes_of(worked.app) if each.method == "GET"):
             here = route.path.replace("999999", str(worked.run_id))
             tried = [here.replace("2026-03-10", day) for day in DAYS if "day" in route.parameters]
             tried += [here.replace("/2026-03", f"/{month}") for month in MONTHS if "month" in route.parameters]
             texts = (DAYS[0], MONTHS[0], *INSTANTS)
             tried += [f"{here}?{'&'.join(f'{name}={text}' for name in DATED)}" for text in texts]
             tried.append(f"{here}?from_ms={INSTANTS[1]}&to_ms={INSTANTS[2]}&from={INSTANTS[1]}&to={INSTANTS[2]}")
-            for address in tried:
+            for address in tried[n % (apart := sized(3, 1)) :: apart]:
                 answer = browser.get(address)
                 assert answer.status_code < 500, (address, answer.text)
 

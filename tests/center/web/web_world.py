@@ -146,20 +146,26 @@ def app_of(store: CenterStore, settings: CenterSettings) -> Iterator[Litestar]:
 @contextmanager
 def world(directory: Path, **web: Any) -> Iterator[World]:
     """A store with everybody in it."""
-    clock = FixedClock()
-    settings = settings_of(directory, **web)
-    with CenterStore.open(directory, clock=clock) as store:
-        store.write(lambda c: enrol(c, {plant.id: (plant.units, plant.gateways) for plant in settings.plant})).result()
-        local = Actor.at_command_line("test")
+    with world_over(directory, FixedClock(), **web) as made:
+        plants = {plant.id: (plant.units, plant.gateways) for plant in made.settings.plant}
+        made.store.write(lambda c: enrol(c, plants)).result()
+        local, now_ms = Actor.at_command_line("test"), made.clock.now_ms
         for name, (role, plant) in PEOPLE.items():
-            store.write(
+            made.store.write(
                 lambda c, name=name, role=role, plant=plant: accounts.create_account(  # type: ignore[misc]
                     c, actor=local, name=name, full_name=name.title(), role=role, plant=plant,
-                    password_hash=hash_password(PASSWORD), now_ms=clock.now_ms,
+                    password_hash=hash_password(PASSWORD), now_ms=now_ms,
                 )
             ).result()  # fmt: skip
-        with app_of(store, settings) as app:
-            yield World(store, app, clock, settings)
+        yield made
+
+
+@contextmanager
+def world_over(directory: Path, clock: FixedClock, **web: Any) -> Iterator[World]:
+    """An application over a store as it is there, or over an empty one."""
+    settings = settings_of(directory, **web)
+    with CenterStore.open(directory, clock=clock) as store, app_of(store, settings) as app:
+        yield World(store, app, clock, settings)
 
 
 def code_of(own: World, key: str, steps: int = 0) -> str:
