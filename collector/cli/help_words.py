@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The help of the verbs in Chinese: docstrings and option texts are English in the code, the catalogue has the other.
+"""The help of the verbs in Chinese: docstrings and option texts are English in the code, the catalogue has the other;
+and what Typer itself says of words that a verb can't take.
 
 An English help keeps the few Chinese words at the end of each verb, so that one who can't set a language finds it.
 """
@@ -7,13 +8,16 @@ An English help keeps the few Chinese words at the end of each verb, so that one
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, Final
 
 import typer
 from click import Context
+from typer.exceptions import TyperException
 
-from collector.base.text import Text, catalogue, into, tr, tr_in
+from collector.base.text import Text, catalogue, into, recognise, tr, tr_in
 from collector.cli.verbs import Verbs
 
 # What Typer writes itself around our texts.
@@ -97,3 +101,55 @@ def _below(command: Any, change: Callable[[Any], None]) -> None:
 
 # Click's own text of --help.
 SHOW_HELP: Text = tr("Show this message and exit.")
+
+
+# Typer's sentences as it writes them; the first that fits is used. A test has Typer say them.
+_SENTENCES: Final = (
+    tr("Invalid value for {name}: {what}"),
+    tr("Invalid value: {what}"),
+    tr("No such command {name}. Did you mean {names}?"),
+    tr("No such command {name}."),
+    tr("No such option: {name} (Possible options: {names})"),
+    tr("No such option: {name}"),
+    tr("Missing argument {name}."),
+    tr("Missing option {name}."),
+    tr("Got unexpected extra argument(s) ({words})"),
+    tr("Option {name} requires an argument."),
+    tr("Option {name} does not take a value."),
+    tr("Value error, {value} is not one of {names}."),
+    tr("Input should be a valid integer, unable to parse string as an integer"),
+    tr("Input should be a valid number, unable to parse string as a number"),
+    tr("Input should be greater than or equal to {least}"),
+    tr("Input should be less than or equal to {most}"),
+)
+
+
+def in_chinese(said: str) -> str:
+    """A sentence of Typer in Chinese; one that it has from a verb stands in the terminal's language already."""
+    return str(into(recognise(said, _SENTENCES), "zh"))
+
+
+def refuse_in_chinese(program: Any) -> None:
+    """Let a program tell in Chinese what it can't take of the words it was given."""
+    program.make_context, program.invoke = _telling(program.make_context), _telling(program.invoke)
+
+
+def _telling(do: Callable[..., Any]) -> Callable[..., Any]:
+    def done(*words: Any, **more: Any) -> Any:
+        try:
+            return do(*words, **more)
+        except TyperException as error:
+            if type(error).__name__ != "NoArgsIsHelpError":  # which shows the help
+                vars(error)["show"] = partial(_show, error)
+            raise
+
+    return done
+
+
+def _show(error: TyperException) -> None:
+    """Usage, the way to the help, and what is wrong: as Typer shows it."""
+    context: Any = getattr(error, "ctx", None)
+    if context is not None:
+        way = tr("{command} --help tells more", command=context.command_path)
+        print(context.get_usage(), into(way, "zh"), "", sep="\n", file=sys.stderr)
+    print(f"{into(tr('error'), 'zh')}\uff1a{in_chinese(error.format_message())}", file=sys.stderr)

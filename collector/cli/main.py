@@ -21,7 +21,7 @@ from typer.main import get_command
 from collector.base.errors import CollectorError
 from collector.base.ownership import remedy_for, remedy_of
 from collector.base.text import join, said_by, tr
-from collector.cli.help_words import list_whole, put_into_chinese
+from collector.cli.help_words import list_whole, put_into_chinese, refuse_in_chinese
 from collector.cli.language import say, terminal_language
 from collector.cli.panels import ROOT_PANELS
 from collector.cli.verbs import group_of
@@ -59,8 +59,11 @@ def main() -> None:
             stream.reconfigure(errors="replace")  # a terminal without Chinese shows `?` instead of stopping the work
     try:
         program = get_command(app)
-        in_chinese = terminal_language() == "zh"
-        (put_into_chinese if in_chinese else list_whole)(program)
+        if terminal_language() == "zh":
+            put_into_chinese(program)
+            refuse_in_chinese(program)
+        else:
+            list_whole(program)
         program()
     except (CollectorError, PermissionError) as error:
         for text in filter(None, (said_by(error), remedy_for(error))):
