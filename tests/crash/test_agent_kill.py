@@ -18,7 +18,7 @@ from tests.crash.chain import running_chain
 from tests.crash.plant_truth import truth
 from tests.size import sized
 
-KILLS = int(os.environ.get("KILLS", sized(10, 20)))
+KILLS = int(os.environ.get("KILLS", sized(6, 20)))
 
 
 @pytest.mark.crash

@@ -16,8 +16,9 @@ import pytest
 from tests.crash.arrivals import compare, read_lake
 from tests.crash.chain import Chain, running_chain
 from tests.crash.plant_truth import truth
+from tests.size import sized
 
-DAMAGES = int(os.environ.get("DAMAGES", "8"))
+DAMAGES = int(os.environ.get("DAMAGES", sized(4, 8)))
 
 
 def damage(path: Path, dice: random.Random) -> str:

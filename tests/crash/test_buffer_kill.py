@@ -21,7 +21,7 @@ from collector.wire import decode_batch, open_envelope
 from tests.crash.buffer_victim import T0, open_buffer
 from tests.size import sized
 
-KILLS = int(os.environ.get("KILLS", sized(10, 20)))
+KILLS = int(os.environ.get("KILLS", sized(6, 20)))
 ROOT = Path(__file__).parents[2]
 
 

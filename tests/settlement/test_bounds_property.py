@@ -178,7 +178,7 @@ OTHERS = [(reading, choice) for reading, choices in READINGS.items() for choice 
 @pytest.mark.parametrize(("reading", "choice"), OTHERS)
 def test_the_bounds_hold_by_every_other_choice_of_a_reading(reading: str, choice: str) -> None:
     held: Counter[tuple[str, bool]] = Counter()
-    for seed in range(FIRST, FIRST + max(2, MONTHS // 20)):
+    for seed in range(FIRST, FIRST + max(sized(1, 2), MONTHS // 20)):
         hold(seed, adopting(reading, choice), held)
     assert held
 

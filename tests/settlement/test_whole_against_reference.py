@@ -20,7 +20,7 @@ from tests.settlement.made_events import make_events
 from tests.settlement.whole_statement import FILES, Compared
 from tests.size import sized
 
-MONTHS = int(os.environ.get("MONTHS", sized(6, 12)))
+MONTHS = int(os.environ.get("MONTHS", sized(4, 12)))
 FIRST = int(os.environ.get("SEED", "0"))
 FILLS = int(os.environ.get("FILLS", sized(1, 2)))
 BOUNDED = {service.id for service in SERVICES} - {"black_start"}

@@ -32,6 +32,7 @@ from collector.center.runs.month_state import MonthStage, MonthStep, list_steps
 from collector.model.interval import Month
 from tests.center.center_batches import FixedClock, new_store
 from tests.center.made_month import AUDITOR, DAYS, DEEP_PEAK, FIRST, MAY, SECOND, add_run, on
+from tests.size import sized
 
 APRIL = Month(2026, 4)
 ACTORS = (
@@ -187,7 +188,7 @@ def check(store: CenterStore, before: list[MonthStep], filed: dict[int, str]) ->
 @example(0, [("both", ACTORS[1], 0, 3, None)])  # a run of another month
 @example(0, [("both", ACTORS[0], 0, 1, ACTORS[2])])  # one person in two offices
 @example(2, [("propose", ACTORS[9], 0, 1, True), ("approve", ACTORS[6], 0, True)])  # and at the command line
-@settings(max_examples=30)
+@settings(max_examples=sized(15, 30))
 @given(st.integers(0, 9), st.lists(tries, min_size=1, max_size=8))
 def test_no_sequence_of_tries_breaks_what_must_hold(template: Path, already: int, whats: list[tuple[Any, ...]]) -> None:
     with tempfile.TemporaryDirectory(prefix="collector-month-") as folder:

@@ -43,6 +43,7 @@ from tests.center.center_batches import (
 from tests.center.made_month import on, step
 from tests.center.runs.center_months import JUNE, settled
 from tests.center.runs.kept_months import copy_state
+from tests.size import in_turn
 
 MARCH = Month(2026, 3)
 
@@ -250,8 +251,7 @@ def flip(path: Path) -> None:
     path.write_bytes(data)
 
 
-@pytest.mark.parametrize("damage", [flip, Path.unlink])
-@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize(("damage", "when"), in_turn([flip, Path.unlink], ["before", "after"]))
 def test_a_day_file_that_the_lake_lost_is_saved_from_the_run_that_was_disclosed(
     disclosed: Path, tmp_path: Path, damage: Callable[[Path], None], when: str
 ) -> None:

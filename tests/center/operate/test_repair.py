@@ -28,6 +28,7 @@ from tests.center.center_batches import FixedClock
 from tests.center.runs.center_months import JUNE, RULES, new_store, settled
 from tests.center.runs.center_months import LI as AT_COMMAND_LINE
 from tests.center.runs.kept_months import KeptMonth, copy_state
+from tests.size import in_turn
 
 LI, WANG = Actor("li", Role.OPERATOR), Actor("wang", Role.APPROVER)
 DAY = "2026-06-05"
@@ -65,8 +66,7 @@ def propose(store: CenterStore, source: str = JOURNAL) -> int:
     return propose_repair(store, "P1", DAY, source=source, reason="a disk was bad", actor=LI)
 
 
-@pytest.mark.parametrize("source", ["journal", "backup"])
-@pytest.mark.parametrize("damage", [flip, Path.unlink])
+@pytest.mark.parametrize(("source", "damage"), in_turn(["journal", "backup"], [flip, Path.unlink]))
 def test_the_very_file_comes_back_and_the_runs_that_pin_it_have_it_too(
     store: CenterStore, tmp_path: Path, source: str, damage: Callable[[Path], None]
 ) -> None:

@@ -34,7 +34,7 @@ from tests.center.center_process import (
 from tests.patience import HANG_S
 from tests.size import sized
 
-KILLS = int(os.environ.get("KILLS", sized(2, 8)))
+KILLS, BATCHES = int(os.environ.get("KILLS", sized(2, 8))), sized(400, 1200)
 
 
 def test_what_is_sent_is_stored_acknowledged_with_a_signature_and_sealed(tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_a_running_center_seals_quiet_days_by_itself(tmp_path: Path) -> None:
 def test_kills_of_the_receiver_lose_and_double_nothing(tmp_path: Path) -> None:
     signer = configured(tmp_path)
     port = free_port()
-    payloads = {n: payload_of(n, minutes("U1", NOON + n * 600_000, 3), signer=signer) for n in range(1, 1201)}
+    payloads = {n: payload_of(n, minutes("U1", NOON + n * 600_000, 3), signer=signer) for n in range(1, BATCHES + 1)}
     plant = Plant(tmp_path, port, payloads)
     rng = random.Random(7)
     kills = 0
@@ -184,5 +184,5 @@ def test_kills_of_the_receiver_lose_and_double_nothing(tmp_path: Path) -> None:
     with running_broker(port):
         asyncio.run(kill_and_restart())
     assert kills == KILLS
-    assert stored(tmp_path) == (1200, 3600, 1200)
-    assert count_records(seal_month(tmp_path / "state", Month(2026, 3))) == 3600
+    assert stored(tmp_path) == (BATCHES, 3 * BATCHES, BATCHES)
+    assert count_records(seal_month(tmp_path / "state", Month(2026, 3))) == 3 * BATCHES
