@@ -54,14 +54,40 @@ def pytest_collection() -> Generator[None, object, object]:
         atexit.register(gc.unfreeze)  # extension modules look at the very end for what was left over
 
 
-_LONG: Final = frozenset(
-    f"test_{name}.py" for name in ("commands", "device_faults", "driver_faults", "every_page", "read_only_state")
-)
+# What takes longest, the longest first; many of these wait for most of their time.
+_LONG: Final = tuple(
+    f"test_{name}.py"
+    for name in (
+        "every_page", "device_contract", "driver_faults", "demo", "device_modbus_disorder", "center_operations",
+        "month_measured", "accept_verb", "record_imports", "iec104_link", "month_executors", "quickstart", "receiver",
+        "broker_faults", "read_only_state", "meters_disorder", "wrong_user", "device_faults", "lanes", "replay",
+        "several_machines", "commands", "isolation", "one_way",
+    )
+)  # fmt: skip
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes minutes comes first, so that nobody waits for it at the end: the whole chain above all."""
-    items.sort(key=lambda item: (item.path.parent.name != "e2e", item.path.name not in _LONG))
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Each process begins with some of what takes minutes, so that none has much left when the others are done.
+
+    Each is given an equal part of the list, and takes from another's end when it is done with its own (xdist's
+    worksteal).
+    """
+    workers: int = getattr(config, "workerinput", {}).get("workercount", 1)
+    long: dict[str, list[pytest.Item]] = {name: [] for name in _LONG}
+    rest: list[pytest.Item] = []
+    for item in items:
+        long.get(item.path.name, rest).append(item)
+    parts: list[list[pytest.Item]] = [[] for _ in range(workers)]
+    for place, tests in enumerate(long.values()):
+        turn, worker = divmod(place, workers)
+        parts[worker if turn % 2 == 0 else workers - 1 - worker] += tests
+    left = len(items)
+    for n, part in enumerate(parts):
+        more = max(0, left // (workers - n) - len(part))
+        part += rest[:more]
+        del rest[:more]
+        left -= len(part)
+    items[:] = [item for part in parts for item in part] + rest
 
 
 @pytest.fixture(scope="session")
