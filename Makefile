@@ -36,9 +36,9 @@ install: $(DEMO)  ## a link to the program in ~/.local/bin, or in PREFIX/bin
 demo: $(DEMO)  ## the whole chain on this machine: devices to statement, compared with the truth
 	$(BIN)/collector demo --out demo-out
 
-# Most tests wait for sockets and other processes most of their time, and more than four slow each other down on two cores.
+# Four share two cores well, as most tests wait for sockets and other processes for a time; a fifth does nothing else.
 test: .venv.stamp  ## all tests
-	$(BIN)/python -m pytest -n 4 --dist worksteal -rs
+	$(BIN)/python -m pytest -n 5 --dist worksteal -rs
 
 full-test: .venv.stamp  ## all tests, the random and repeated ones at their full size, pages in every language and width
 	FULL=1 BROWSER=1 $(BIN)/python -m pytest -n 2 --dist worksteal -rs

@@ -15,6 +15,7 @@ from argon2 import PasswordHasher
 
 from collector.center.people import passwords
 from tests.made_once import share
+from tests.size import FULL
 
 if TYPE_CHECKING:
     from tests.center.runs.kept_months import KeptMonth
@@ -54,33 +55,45 @@ def pytest_collection() -> Generator[None, object, object]:
         atexit.register(gc.unfreeze)  # extension modules look at the very end for what was left over
 
 
-# What takes longest, the longest first; many of these wait for most of their time.
+# What waits for minutes, for answers that come late or never, and hardly works.
+_WAITING: Final = tuple(
+    f"test_{name}.py"
+    for name in (
+        "device_contract", "driver_faults", "device_modbus_disorder", "iec104_link", "meters_disorder",
+        "simulated_iec101",
+    )
+)  # fmt: skip
+# What works for longest, the longest first.
 _LONG: Final = tuple(
     f"test_{name}.py"
     for name in (
-        "every_page", "device_contract", "driver_faults", "demo", "device_modbus_disorder", "center_operations",
-        "month_measured", "accept_verb", "record_imports", "iec104_link", "month_executors", "quickstart", "receiver",
-        "broker_faults", "read_only_state", "meters_disorder", "wrong_user", "device_faults", "lanes", "replay",
-        "several_machines", "commands", "isolation", "one_way",
+        "every_page", "demo", "center_operations", "month_measured", "accept_verb", "record_imports",
+        "month_executors", "quickstart", "receiver", "broker_faults", "read_only_state", "wrong_user",
+        "device_faults", "lanes", "replay", "several_machines", "commands", "isolation", "one_way",
     )
 )  # fmt: skip
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Each process begins with some of what takes minutes, so that none has much left when the others are done.
+    """One process waits, and each other begins with some of the longest work, so that none has much left at the end.
 
     Each is given an equal part of the list, and takes from another's end when it is done with its own (xdist's
     worksteal).
     """
+    if not FULL and any(item.get_closest_marker("full") for item in items):
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("full")])
+        items[:] = [item for item in items if not item.get_closest_marker("full")]
     workers: int = getattr(config, "workerinput", {}).get("workercount", 1)
-    long: dict[str, list[pytest.Item]] = {name: [] for name in _LONG}
+    long: dict[str, list[pytest.Item]] = {name: [] for name in (*_WAITING, *_LONG)}
     rest: list[pytest.Item] = []
     for item in items:
         long.get(item.path.name, rest).append(item)
     parts: list[list[pytest.Item]] = [[] for _ in range(workers)]
-    for place, tests in enumerate(long.values()):
-        turn, worker = divmod(place, workers)
-        parts[worker if turn % 2 == 0 else workers - 1 - worker] += tests
+    parts[0] += [item for name in _WAITING for item in long[name]]
+    working = parts[1:] or parts
+    for place, name in enumerate(_LONG):
+        turn, worker = divmod(place, len(working))
+        working[worker if turn % 2 == 0 else -1 - worker] += long[name]
     left = len(items)
     for n, part in enumerate(parts):
         more = max(0, left // (workers - n) - len(part))

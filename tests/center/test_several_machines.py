@@ -278,6 +278,7 @@ async def send_with_a_kill(center: Center, plant: Plant, payloads: dict[int, byt
 
 
 @pytest.mark.crash
+@pytest.mark.full
 def test_one_center_on_three_machines_each_killed_settles_the_same_bytes(tmp_path: Path) -> None:
     programs = find_programs()
     if programs is None:

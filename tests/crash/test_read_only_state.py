@@ -21,6 +21,7 @@ from tests.center.center_batches import NOON, FixedClock
 from tests.center.runs.center_months import settled
 from tests.center.runs.kept_months import KeptMonth
 from tests.patience import HANG_S
+from tests.size import sized
 
 SAID = "is read-only for this user"
 # Root may write whatever it likes; without these rights it is held to a file's mode as any user is.
@@ -59,7 +60,7 @@ def content(state: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in state.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("words", LOOKS)
+@pytest.mark.parametrize("words", LOOKS[:: sized(2, 1)])
 def test_what_looks_does_its_work_and_says_that_the_state_is_read_only(state: Path, words: tuple[str, ...]) -> None:
     before = content(state)
     done = center(*words, "--state", str(state))
@@ -78,7 +79,7 @@ def test_a_backup_of_it_is_whole(state: Path, tmp_path: Path) -> None:
     assert (checked.returncode, SAID in checked.stderr) == (0, False), checked.stdout
 
 
-@pytest.mark.parametrize("words", CHANGES)
+@pytest.mark.parametrize("words", CHANGES[:: sized(2, 1)])
 def test_what_would_change_something_is_refused_in_a_line(state: Path, tmp_path: Path, words: tuple[str, ...]) -> None:
     (tmp_path / "plan.csv").write_text("unit,start,end,power_mw\n", "utf-8")
     words = tuple(str(tmp_path / word) if word == "plan.csv" else word for word in words)

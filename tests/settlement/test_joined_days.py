@@ -87,7 +87,7 @@ def wandering(rng: random.Random) -> Case:
     return case
 
 
-@settings(max_examples=sized(6, 20), deadline=None)
+@settings(max_examples=sized(4, 20), deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_a_standing_target_is_followed_over_midnight_however_the_days_are_measured(seed: int) -> None:
     inputs = wandering(random.Random(seed)).inputs()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A buffer file damaged in any way, then the agent's whole life on it: it starts, sends, is acknowledged, starts again.
 
-Every record that was in a batch arrives once or lies in a gap. 40 random damages, or ten times as many as DAMAGES says;
+Every record that was in a batch arrives once or lies in a gap. Random damages, ten times as many as DAMAGES says;
 SEED for others.
 """
 
@@ -31,8 +31,9 @@ from tests.agent.buffer.agent_buffers import (
     seal_one,
 )
 from tests.agent.buffer.arrived import Center, live
+from tests.size import sized
 
-LIVES = 10 * int(os.environ.get("DAMAGES", "4"))
+LIVES = 10 * int(os.environ.get("DAMAGES", sized(2, 4)))
 SEED = int(os.environ.get("SEED", "1"))
 BATCHES, FREED = 40, 10
 # More than a page holds: most payloads of a busy gateway go on in chains of pages.

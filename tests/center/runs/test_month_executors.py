@@ -139,6 +139,7 @@ def test_of_two_workers_one_is_killed_under_its_job_and_the_other_is_slow(
 
 
 @pytest.mark.crash
+@pytest.mark.full
 def test_a_scheduler_that_dies_is_said_and_what_was_measured_is_not_measured_again(
     store: CenterStore, cluster: Cluster, tmp_path: Path
 ) -> None:
@@ -176,6 +177,7 @@ def test_a_cluster_that_is_not_there_or_has_no_worker_is_said(
 
 
 @pytest.mark.crash
+@pytest.mark.full
 def test_workers_read_the_day_files_from_an_object_store(
     cluster: Cluster, object_store: ObjectStore, tmp_path: Path
 ) -> None:
