@@ -21,6 +21,7 @@ from sqlalchemy import (
     Text,
     and_,
     bindparam,
+    case,
     cast,
     delete,
     func,
@@ -140,10 +141,18 @@ def replace_ranges(connection: Connection, changes: Mapping[int, tuple[Iterable[
 
 
 def move_through(connection: Connection, through: Mapping[int, int], added: Mapping[int, int], now_ms: int) -> None:
-    """Store the new `through` of each stream, and add to its kept bytes."""
+    """Store the new `through` of each stream, and add to its kept bytes and to the time that its batches came in.
+
+    `now_ms` may lie before that time: another receiver committed first, or the clock was set back.
+    """
     if not through:
         return
-    values = {"through": bindparam("settled"), "last_received_ms": now_ms}
-    values["kept_bytes"] = stream.c.kept_bytes + bindparam("more")
+    first, last = stream.c.first_received_ms, stream.c.last_received_ms
+    values = {
+        "through": bindparam("settled"),
+        "kept_bytes": stream.c.kept_bytes + bindparam("more"),
+        "first_received_ms": case((first > now_ms, now_ms), else_=first),
+        "last_received_ms": case((last < now_ms, now_ms), else_=last),
+    }
     rows = [{"of_stream": s, "settled": n, "more": added.get(s, 0)} for s, n in sorted(through.items())]
     connection.execute(update(stream).where(stream.c.id == bindparam("of_stream")).values(values), rows)

@@ -17,6 +17,7 @@ from collector.base.errors import StoreError
 from collector.center.db import tables_receive
 from collector.center.db.damaged import FullDatabase
 from collector.center.db.store import CenterStore, renew_store_id
+from collector.center.operate.integrity import check_store
 from collector.center.receive import ranges
 from collector.center.receive.arrivals import Rejected
 from collector.center.receive.journal import commit_group
@@ -24,6 +25,7 @@ from collector.model.record import GapRecord
 from tests.center.center_batches import (
     EPOCH,
     NOON,
+    FixedClock,
     deliver,
     minutes,
     new_signer,
@@ -69,6 +71,22 @@ def test_a_batch_is_stored_once_however_often_it_comes(store: CenterStore) -> No
     assert again.settled[0].through == 1
     assert _count(store, "batch") == 1
     assert store.read(lambda c: c.execute(select(tables_receive.batch.c.repeats)).scalar_one()) == 2
+
+
+@pytest.mark.parametrize("times", [(2, 1), (1, 2), (2, 3, 1), (3, 1, 2)])
+def test_a_stream_is_listed_with_the_time_of_all_its_batches_whatever_order_clocks_give_them(
+    store: CenterStore, times: tuple[int, ...]
+) -> None:
+    """Of several receivers one takes its time and another commits first; or a clock is set back."""
+    clock = store.clock
+    assert isinstance(clock, FixedClock)
+    for number, minute in enumerate(times, 1):
+        clock.now_ms = NOON + minute * 60_000
+        deliver(store, [payload_of(number, minutes("U1", NOON - number * 600_000, 3))])
+    columns = tables_receive.stream.c
+    listed = store.read(lambda c: c.execute(select(columns.first_received_ms, columns.last_received_ms)).one())
+    assert tuple(listed) == (NOON + 60_000, NOON + max(times) * 60_000)
+    assert check_store(store) == []
 
 
 def test_other_bytes_under_a_stored_id_are_quarantined_and_refused(store: CenterStore) -> None:
