@@ -143,6 +143,8 @@ class ExchangeLine(Generic[F]):
         ear.forget()
         try:
             async with asyncio.timeout(timeout_s):
+                if transport.is_closing():  # closed as soon as it was open: uvloop refuses a write with RuntimeError
+                    raise ConnectionError
                 transport.write(request)
                 while True:
                     if (answer := accept(await ear.frame())) is not None:

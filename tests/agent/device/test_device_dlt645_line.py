@@ -11,6 +11,7 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
+import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -163,3 +164,30 @@ def test_a_meter_nobody_hears_is_silent() -> None:
                 await line.read(ADDRESS, POWER, timeout_s=TIMEOUT_S)
 
     run(scenario)
+
+
+class _SlowToWrite(MeterLine):
+    """Comes to writing only when the connection that it opened is closed again, as on a busy machine."""
+
+    async def open(self, timeout_s: float) -> bool:
+        is_fresh = await super().open(timeout_s)
+        await asyncio.sleep(0.3)
+        return is_fresh
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_a_connection_that_is_closed_before_the_request_is_written_is_a_silence(
+    loop: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    async def scenario() -> None:
+        async def hang_up(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.close()
+
+        async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+            line = _SlowToWrite("line", host="127.0.0.1", port=server.sockets[0].getsockname()[1])
+            with pytest.raises(Silent, match="the connection was lost"):
+                await line.read(ADDRESS, POWER, timeout_s=TIMEOUT_S)
+            line.drop()
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(asyncio.wait_for(scenario(), HANG_S))

@@ -184,6 +184,8 @@ class LinkLine:
         ear.garbled = False
         try:
             async with asyncio.timeout(timeout_s):
+                if transport.is_closing():  # closed as soon as it was open: uvloop refuses a write with RuntimeError
+                    raise ConnectionError
                 transport.write(request)
                 frame = await self._next(accept)
         except TimeoutError as error:
