@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymodbus import FramerType
@@ -375,3 +376,30 @@ def test_a_line_that_never_becomes_silent_is_garbled() -> None:
         server.close()
 
     run(scenario)
+
+
+class _SlowToWrite(ModbusLine):
+    """Comes to writing only when the connection that it opened is closed again, as on a busy machine."""
+
+    async def _connect(self, timeout_s: float) -> Any:
+        link = await super()._connect(timeout_s)
+        await asyncio.sleep(0.3)
+        return link
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_a_connection_that_is_closed_before_the_request_is_written_is_a_silence(
+    loop: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    async def scenario() -> None:
+        async def hang_up(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.close()
+
+        async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+            line = _SlowToWrite("line", host="127.0.0.1", port=server.sockets[0].getsockname()[1])
+            with pytest.raises(Silent, match="the connection was lost"):
+                await line.request(1, Block("holding", 0, 2, ()), HANG_S)
+            line.drop()
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(asyncio.wait_for(scenario(), HANG_S))

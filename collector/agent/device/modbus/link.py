@@ -52,7 +52,13 @@ class ModbusLink(ModbusProtocol, asyncio.Protocol):
         raise NotImplementedError
 
     def ask(self, request: bytes) -> asyncio.Future[bytes]:
-        """Send a request; the result of the future is the function code of its answer and what follows."""
+        """Send a request; the result of the future is the function code of its answer and what follows.
+
+        Raises:
+            LostLink: the connection was closed meanwhile; uvloop refuses such a write with RuntimeError.
+        """
+        if self.transport is None or self.transport.is_closing():
+            raise LostLink
         self._rest = b""
         answer = self._answer = self.loop.create_future()
         if self._datagrams:
