@@ -11,7 +11,6 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
-import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +19,7 @@ from collector.base.errors import DeviceError, Refused, Silent
 from collector.model.record import Quality
 from tests.contract.device_peers import METER, METER_REQUEST_BYTES, Script, dlt645_over_tcp, offset_33
 from tests.contract.every_driver import build
+from tests.contract.hanging_up import RunOn, hanging_up, on_both_loops
 from tests.patience import HANG_S
 
 TIMEOUT_S, QUIET_S, ADDRESS = 0.06, 0.03, "000012345678"
@@ -175,19 +175,13 @@ class _SlowToWrite(MeterLine):
         return is_fresh
 
 
-@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
-def test_a_connection_that_is_closed_before_the_request_is_written_is_a_silence(
-    loop: Callable[[], asyncio.AbstractEventLoop],
-) -> None:
+@on_both_loops
+def test_a_connection_that_is_closed_before_the_request_is_written_is_a_silence(run_on: RunOn) -> None:
     async def scenario() -> None:
-        async def hang_up(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            writer.close()
-
-        async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
-            line = _SlowToWrite("line", host="127.0.0.1", port=server.sockets[0].getsockname()[1])
+        async with hanging_up() as port:
+            line = _SlowToWrite("line", host="127.0.0.1", port=port)
             with pytest.raises(Silent, match="the connection was lost"):
                 await line.read(ADDRESS, POWER, timeout_s=TIMEOUT_S)
             line.drop()
 
-    with asyncio.Runner(loop_factory=loop) as runner:
-        runner.run(asyncio.wait_for(scenario(), HANG_S))
+    run_on(scenario)
