@@ -45,7 +45,7 @@ full-test: .venv.stamp  ## all tests, the random and repeated ones at their full
 
 # Half an hour on two cores. CI looks at one of each kind of page and reader; here is the breadth, and pictures to look at.
 browser-test: .venv.stamp  ## every test in a browser at full size, and each role's pages as pictures in build/screens
-	BROWSER=1 $(BIN)/python -m pytest -n 2 --dist loadfile -rs $$(grep -rl web_browser tests --include='test_*.py')
+	BROWSER=1 $(BIN)/python -m pytest -n 2 --dist loadfile -rs $$(grep -rl tests.headless tests --include='test_*.py')
 
 # Ten to thirty minutes on two cores; the figures of each test are printed at the end.
 soak: .venv.stamp  ## faults at length: 200 kills, 100 damaged buffers, 24 h in compressed time, a million frames per codec

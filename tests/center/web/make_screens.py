@@ -17,7 +17,8 @@ import numpy as np
 from playwright.sync_api import Page
 
 from tests.center.web.conftest import june_world
-from tests.center.web.web_browser import chromium, log_in, site, tab
+from tests.center.web.web_browser import log_in, site, tab
+from tests.headless import chromium
 
 TARGET: Final = Path(__file__).parents[3] / "docs" / "screens"
 WIDTH, HEIGHT = 1120, 660

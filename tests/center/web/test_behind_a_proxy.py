@@ -14,8 +14,9 @@ import pytest
 from playwright.sync_api import expect
 
 from simulators.plant.scenario import free_ports
-from tests.center.web.web_browser import chromium, log_in, site, tab
+from tests.center.web.web_browser import log_in, site, tab
 from tests.center.web.web_world import JUNE, World
+from tests.headless import chromium
 from tests.patience import HANG_S, wait_until
 
 CONFIG = """

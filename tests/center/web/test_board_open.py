@@ -21,9 +21,10 @@ from collector.model.interval import parse_time_ms
 from collector.model.record import Quality, UnitLayout, UnitRecord
 from tests.center.runs.center_months import Gateway
 from tests.center.web.conftest import june_world
-from tests.center.web.web_browser import chromium, log_in, site, tab
+from tests.center.web.web_browser import log_in, site, tab
 from tests.center.web.web_world import JUNE as HERE
 from tests.center.web.web_world import World, world
+from tests.headless import chromium
 
 REVENUE = "plant,month,kind,amount_yuan,area\nP0,{month},lease,{amount},shanghai\n"
 

@@ -6,8 +6,9 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from tests.center.web.web_browser import chromium, log_in, site, tab
+from tests.center.web.web_browser import log_in, site, tab
 from tests.center.web.web_world import World
+from tests.headless import chromium
 
 
 def test_the_chosen_month_stays_from_page_to_page(worked: World) -> None:

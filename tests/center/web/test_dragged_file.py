@@ -11,8 +11,9 @@ from playwright.sync_api import Browser, Page, expect
 
 from collector.center.inputs.imports import list_imports
 from tests.center.runs.center_months import take
-from tests.center.web.web_browser import chromium, log_in, site, tab
+from tests.center.web.web_browser import log_in, site, tab
 from tests.center.web.web_world import REGISTER, World, world
+from tests.headless import chromium
 
 HEAD = "unit,kind,start,end,power_mw\n"
 HOUR = "U2,spinning,2026-03-01T{:02}:00:00+08:00,2026-03-01T{:02}:00:00+08:00,{}\n"

@@ -12,8 +12,9 @@ from playwright.sync_api import Browser, expect
 
 import collector.wire as wire
 from collector.center.people.audit import verify
-from tests.center.web.web_browser import chromium, log_in, site, tab
+from tests.center.web.web_browser import log_in, site, tab
 from tests.center.web.web_world import REGISTER, World, world
+from tests.headless import chromium
 
 GOOD = "unit,start,end,power_mw\nU2,2026-03-01T00:00:00+08:00,2026-03-02T00:00:00+08:00,300\n"
 WRONG = GOOD + "U9,2026-03-01T00:00:00+08:00,2026-03-02T00:00:00+08:00,many\n=cmd|x,1,2,3\n"

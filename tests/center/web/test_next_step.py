@@ -12,8 +12,9 @@ from playwright.sync_api import Browser, expect
 from collector.center.papers.filings import make_filings
 from collector.center.runs.month_state import MonthStage
 from tests.center.made_month import LI, MAY, add_run, on, step
-from tests.center.web.web_browser import chromium, log_in, site, tab
+from tests.center.web.web_browser import log_in, site, tab
 from tests.center.web.web_world import World, world
+from tests.headless import chromium
 
 HERE = f"/months/{MAY}"
 

@@ -21,9 +21,10 @@ from collector.sheets.files import Delivered
 from tests.center.made_month import DAYS
 from tests.center.runs.center_months import RULES
 from tests.center.web.conftest import JUNE, disclose_june, june_world
-from tests.center.web.web_browser import chromium, log_in, site, tab
+from tests.center.web.web_browser import log_in, site, tab
 from tests.center.web.web_world import JUNE as HERE
 from tests.center.web.web_world import World
+from tests.headless import chromium
 
 REVENUE = b"plant,month,kind,amount_yuan,area\nP0,2026-06,lease,123456.78,shanghai\n"
 

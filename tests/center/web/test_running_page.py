@@ -25,8 +25,9 @@ from collector.center.web.app import build_app
 from collector.model.interval import local_midnight_ms
 from collector.model.record import Quality, UnitLayout, UnitRecord
 from tests.center.runs.center_months import JUNE, RULES, Gateway, take
-from tests.center.web.web_browser import chromium, log_in, site, tab
+from tests.center.web.web_browser import log_in, site, tab
 from tests.center.web.web_world import World, world
+from tests.headless import chromium
 from tests.patience import wait_until
 
 HERE = f"/months/{JUNE}/running"

@@ -11,8 +11,9 @@ from playwright.sync_api import Browser, expect
 
 from collector.center.web.quality.pages_completeness import MapSquare, cell
 from tests.center.made_month import MAY, add_run, on
-from tests.center.web.web_browser import chromium, log_in, site, tab
+from tests.center.web.web_browser import log_in, site, tab
 from tests.center.web.web_world import JUNE, World, world
+from tests.headless import chromium
 
 HERE = f"/months/{MAY}"
 

@@ -18,8 +18,9 @@ from collector.center.people import four_eyes
 from collector.center.runs.month_state import MonthStage
 from tests.center.made_month import DAYS, LI, MAY, PLANT_1, add_run, on, step, take_through
 from tests.center.runs.center_months import take
-from tests.center.web.web_browser import chromium, log_in, site, tab
+from tests.center.web.web_browser import log_in, site, tab
 from tests.center.web.web_world import PEOPLE, REGISTER, World, world
+from tests.headless import chromium
 
 HERE = f"/months/{MAY}"
 

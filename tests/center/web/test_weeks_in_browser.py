@@ -27,8 +27,9 @@ from collector.model.interval import Month, parse_time_ms
 from collector.report.numbers import format_amount, group_digits
 from tests.center.made_month import LI
 from tests.center.runs.center_months import fill_store
-from tests.center.web.web_browser import chromium, site
+from tests.center.web.web_browser import site
 from tests.center.web.web_world import PASSWORD, World, world
+from tests.headless import chromium
 from tests.patience import HANG_S, wait_until
 from tests.settlement.made_folders import make_folder
 

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A world's pages on a real port, and Debian's Chromium to look at them; what a browser complains of is kept."""
+"""A world's pages on a real port, and tabs of a browser to look at them; what a browser complains of is kept."""
 
 from __future__ import annotations
 
 import asyncio
-import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,9 +12,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
-import pytest
 import uvloop
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from collector.center.web.app import build_app
 from collector.center.web.server.serve import serve_web
@@ -69,19 +67,6 @@ def _wait_for(address: str) -> None:
         return True
 
     wait_until(answers, address)
-
-
-@contextmanager
-def chromium() -> Iterator[Browser]:
-    """Debian's Chromium without a screen; the tests are skipped, and say so, where there is none."""
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("no chromium is installed: the pages are not looked at in a browser")
-    with sync_playwright() as playwright:
-        # Containers run as root, where Chromium's own sandbox can't; it only loads pages of this machine.
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
 
 
 # What is expected of a page comes about in its time, as everywhere; Playwright's own five seconds are none.

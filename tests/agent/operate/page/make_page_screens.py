@@ -20,7 +20,7 @@ from simulators.plant.scenario import free_ports
 from simulators.run.devices import serve
 from tests.agent.running_agent import agent_at, recorded
 from tests.center.web.make_screens import MOST_BYTES, TARGET, smaller
-from tests.center.web.web_browser import chromium
+from tests.headless import chromium
 from tests.patience import until
 
 # file -> language, width, height

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,13 +12,13 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import sync_playwright
 
 from collector.agent.operate.page.gate import read_token
 from collector.base.errors import ConfigError, StoreError
 from simulators.run.pytest_plugin import ServedDevices
 from tests.agent.running_agent import TABLE, agent_at, recorded, run, write_agent
 from tests.agent.uplink.uplink_world import free_port
+from tests.headless import chromium
 from tests.patience import until, wait_until
 
 Serve = Callable[..., ServedDevices]
@@ -99,12 +98,8 @@ def test_the_page_shows_problems_links_devices_and_points_in_both_languages(gate
 
 @pytest.mark.parametrize("width", [390, 1280])
 def test_the_page_fits_a_phone_and_keeps_itself_fresh(width: int, gateway: tuple[str, str], tmp_path: Path) -> None:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("no chromium is installed: the page is not looked at in a browser")
     address, token = gateway
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+    with chromium() as browser:
         page = browser.new_page(viewport={"width": width, "height": 800}, locale="zh-CN")
         complaints: list[str] = []
         page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
@@ -117,7 +112,6 @@ def test_the_page_fits_a_phone_and_keeps_itself_fresh(width: int, gateway: tuple
         page.wait_for_function("before => document.querySelector('#now').innerText !== before", arg=first)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         page.screenshot(path=tmp_path / f"page-{width}.png", full_page=True)
-        browser.close()
     # The first visit is refused for want of the token, which the browser notes.
     assert [c for c in complaints if "403" not in c] == []
 
