@@ -17,7 +17,7 @@ PROGRAMS: Final = ("chromium-headless-shell", "chromium")
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """The tests are skipped, and say so, where there is none."""
+    """The browser, until the block ends; a test that wants one is skipped, and says so, where none is installed."""
     path = next(filter(None, map(shutil.which, PROGRAMS)), None)
     if path is None:
         pytest.skip("no chromium is installed: the pages are not looked at in a browser")

@@ -19,7 +19,6 @@ from collector.base.errors import DeviceError, Refused, Silent
 from collector.model.record import Quality
 from tests.contract.device_peers import METER, METER_REQUEST_BYTES, Script, dlt645_over_tcp, offset_33
 from tests.contract.every_driver import build
-from tests.contract.hanging_up import RunOn, hanging_up, on_both_loops
 from tests.patience import HANG_S
 
 TIMEOUT_S, QUIET_S, ADDRESS = 0.06, 0.03, "000012345678"
@@ -164,24 +163,3 @@ def test_a_meter_nobody_hears_is_silent() -> None:
                 await line.read(ADDRESS, POWER, timeout_s=TIMEOUT_S)
 
     run(scenario)
-
-
-class _SlowToWrite(MeterLine):
-    """Comes to writing only when the connection that it opened is closed again, as on a busy machine."""
-
-    async def open(self, timeout_s: float) -> bool:
-        is_fresh = await super().open(timeout_s)
-        await asyncio.sleep(0.3)
-        return is_fresh
-
-
-@on_both_loops
-def test_a_connection_that_is_closed_before_the_request_is_written_is_a_silence(run_on: RunOn) -> None:
-    async def scenario() -> None:
-        async with hanging_up() as port:
-            line = _SlowToWrite("line", host="127.0.0.1", port=port)
-            with pytest.raises(Silent, match="the connection was lost"):
-                await line.read(ADDRESS, POWER, timeout_s=TIMEOUT_S)
-            line.drop()
-
-    run_on(scenario)

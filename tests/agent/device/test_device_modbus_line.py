@@ -27,7 +27,6 @@ from collector.agent.device.modbus.plan import Block, Framing
 from collector.agent.device.serial import SerialLine
 from collector.base.errors import DeviceError, Garbled, Refused, Silent
 from tests.contract.device_peers import crc16
-from tests.contract.hanging_up import RunOn, hanging_up, on_both_loops
 from tests.patience import HANG_S
 
 TIMEOUT_S, QUIET_S, LATE_S = 0.06, 0.03, 0.2
@@ -376,24 +375,3 @@ def test_a_line_that_never_becomes_silent_is_garbled() -> None:
         server.close()
 
     run(scenario)
-
-
-class _SlowToWrite(ModbusLine):
-    """Comes to writing only when the connection that it opened is closed again, as on a busy machine."""
-
-    async def _connect(self, timeout_s: float) -> Any:
-        link = await super()._connect(timeout_s)
-        await asyncio.sleep(0.3)
-        return link
-
-
-@on_both_loops
-def test_a_connection_that_is_closed_before_the_request_is_written_is_a_silence(run_on: RunOn) -> None:
-    async def scenario() -> None:
-        async with hanging_up() as port:
-            line = _SlowToWrite("line", host="127.0.0.1", port=port)
-            with pytest.raises(Silent, match="the connection was lost"):
-                await line.request(1, Block("holding", 0, 2, ()), HANG_S)
-            line.drop()
-
-    run_on(scenario)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Every page in a real browser: no serious fault of accessibility, nothing wider than the screen; also what is refused.
 
-In CI each page is looked at on a phone by the first of three kinds of people who may open it. With BROWSER=1 (`make
+In CI each page is looked at on a phone by the first of three kinds of people who may open it, what is refused in the
+dark alone, and by axe-core where something is on it that no page before had. With BROWSER=1 (`make
 browser-test`) everybody looks at all theirs, in both languages, on three widths, and a picture of each page is left in
 build/screens to be looked at.
 """
